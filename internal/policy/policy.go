@@ -1,0 +1,130 @@
+// Package policy is the IAM policy language: it parses documents, decides
+// questions and says why. It does no I/O and knows no clock but the one it is
+// given, so the server and the share workflow use the same evaluator.
+package policy
+
+import (
+	"time"
+
+	"borealis/internal/cloud"
+)
+
+// A Question asks whether Caller may do Action to Resource. It holds everything
+// that the answer depends on.
+type Question struct {
+	Caller   cloud.Caller
+	Identity Identity        // the policies on the caller's side
+	Action   string          // "kms:Decrypt"
+	Resource string          // an ARN, or "*" for an action without a resource
+	Owner    cloud.AccountID // whose resource it is; the caller's own account for "*"
+	// ResourcePolicy is the resource's own policy; nil where it has none.
+	ResourcePolicy *Policy
+	// ResourceMustAllow says that in the owner's own account, too, an identity
+	// policy counts only if the resource policy delegates to the account (KMS
+	// keys), or not at all without a statement that names the caller (role
+	// trust policies). Where it is false, one of the two sides is enough.
+	ResourceMustAllow bool
+	// Grants are the KMS grants that cover this request: the service has matched
+	// their grantee, operation and constraints already.
+	Grants []Grant
+	// Context holds the service's own condition keys and the resource's and
+	// request's tags, by full name: "kms:ViaService", "aws:ResourceTag/team".
+	// Global keys that follow from Caller and Now are added by Decide.
+	Context Context
+	Now     time.Time
+}
+
+// Identity is what speaks for or limits a caller on the caller's own side.
+// The zero Identity allows nothing.
+type Identity struct {
+	Policies []*Policy // inline and managed policies of the user or role
+	Boundary *Policy   // permissions boundary; nil if there is none
+	// Session are the session policies; nil if the session has none, else the
+	// session may do only what one of them allows as well.
+	Session []*Policy
+}
+
+// A Grant stands in for the resource policy (KMS's third way in).
+type Grant struct {
+	ID string
+	// Issuer is the account whose principal made the grant. A grant issued in the
+	// caller's own account needs no identity policy beside it; one issued in the
+	// owner's account to a foreign principal does.
+	Issuer cloud.AccountID
+	// ToSession says that the grantee is the exact role session, which implicit
+	// denials by session policy or boundary then do not limit.
+	ToSession bool
+}
+
+// Context holds condition keys and their values. A key that is absent and a key
+// with no values are different things to a policy.
+type Context map[string][]string
+
+// A Policy is a parsed document, indexed for matching. It is immutable and may
+// be used by many goroutines at once.
+type Policy struct {
+	// Name says which policy this is when it decides: an ARN, or
+	// "inline policy X of user/ann", or "key policy".
+	Name       string
+	Version    string
+	ID         string
+	Statements []Statement
+}
+
+// A Statement is one statement of a policy, parsed.
+type Statement struct {
+	Sid  string
+	Deny bool
+}
+
+// A Side names the kind of policy that decided, in the words of AWS's messages.
+type Side string
+
+// The sides, as "no … policy allows" and "an explicit deny in a … policy" name them.
+const (
+	IdentityBased Side = "identity-based policy"
+	ResourceBased Side = "resource-based policy"
+	Session       Side = "session policy"
+	Boundary      Side = "permissions boundary"
+)
+
+// A Decision is the answer to a Question, and why.
+type Decision struct {
+	Allowed bool
+	// Explicit says that a Deny statement decided; otherwise a refusal is implicit.
+	Explicit bool
+	// Side is the side that refused, or that allowed.
+	Side Side
+	// CrossAccount says that caller and resource belong to different accounts.
+	CrossAccount bool
+	// Action is the action that was asked about.
+	Action string
+	// Decided names the statement that decided; it is zero where nothing matched.
+	Decided Ref
+}
+
+// A Ref names a statement of a policy, or a grant.
+type Ref struct {
+	Policy string // Policy.Name, or "grant <id>"
+	Index  int    // the statement's place, from 0
+	Sid    string
+}
+
+// Because is the tail of AWS's access-denied messages for a refusal: "because no
+// identity-based policy allows the kms:Decrypt action" or "with an explicit deny
+// in a resource-based policy". It is "" for a Decision that allows.
+func (d Decision) Because() string {
+	switch {
+	case d.Allowed:
+		return ""
+	case d.Explicit && d.Side == Boundary:
+		return "with an explicit deny in a permissions boundary"
+	case d.Explicit:
+		article := "a "
+		if d.Side == IdentityBased {
+			article = "an "
+		}
+		return "with an explicit deny in " + article + string(d.Side)
+	}
+	return "because no " + string(d.Side) + " allows the " + d.Action + " action"
+}

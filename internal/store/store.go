@@ -1,0 +1,124 @@
+// Package store is the database: it keeps the rows of every service, in SQLite,
+// with SQL text that PostgreSQL accepts too ($1 placeholders; TEXT, BIGINT and
+// BYTEA columns; ON CONFLICT … RETURNING). It implements the Store interfaces
+// that the services declare, one file a service, and decides nothing itself.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
+
+	"borealis/internal/cloud"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// ErrNewer says that the database was written by a newer version of this
+// program, whose rows this one may not understand.
+var ErrNewer = errors.New("the database was written by a newer version of borealis")
+
+// A DB is the database of one data directory. Its methods may be called
+// concurrently. Writes are serialized; reads go on beside them and see the last
+// commit. What a nil error has answered survives a crash of the process and of
+// the machine.
+type DB struct {
+	write *sql.DB // one connection
+	read  *sql.DB // a pool
+}
+
+// Open opens the database file at path, making it and bringing its schema up to
+// date as needed. Only one process may hold it: the caller locks the data
+// directory. It returns ErrNewer for a schema newer than this program's.
+func Open(ctx context.Context, path string) (*DB, error) {
+	write, err := sql.Open("sqlite", dsn(path, "immediate"))
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	write.SetMaxOpenConns(1)
+	if err := migrate(ctx, write); err != nil {
+		write.Close()
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	read, err := sql.Open("sqlite", dsn(path, "deferred")+"&_pragma=query_only(1)")
+	if err != nil {
+		write.Close()
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	read.SetMaxOpenConns(8)
+	read.SetMaxIdleConns(4)
+	return &DB{write: write, read: read}, nil
+}
+
+func dsn(path, lock string) string {
+	q := url.Values{
+		"_txlock": {lock},
+		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(10000)"},
+	}
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+}
+
+// migrate brings the schema up to the newest migration.
+func migrate(ctx context.Context, db *sql.DB) error {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir)
+	if err != nil {
+		return err
+	}
+	have, newest, err := p.GetVersions(ctx)
+	if err != nil {
+		return err
+	}
+	if have > newest {
+		return fmt.Errorf("%w (schema %d, this one knows %d)", ErrNewer, have, newest)
+	}
+	_, err = p.Up(ctx)
+	return err
+}
+
+// Close ends all use of the database.
+func (db *DB) Close() error { return errors.Join(db.read.Close(), db.write.Close()) }
+
+// update runs fn in a transaction that is kept if fn returns nil.
+func (db *DB) update(ctx context.Context, fn func(*sql.Tx) error) error {
+	return inTx(ctx, db.write, fn)
+}
+
+// view runs fn in a transaction that only reads.
+func (db *DB) view(ctx context.Context, fn func(*sql.Tx) error) error {
+	return inTx(ctx, db.read, fn)
+}
+
+func inTx(ctx context.Context, db *sql.DB, fn func(*sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	defer tx.Rollback() // after Commit there is nothing to roll back
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+// notFound turns sql.ErrNoRows into cloud.ErrNotFound, naming what was looked for.
+func notFound(err error, kind, id string) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("%s %s: %w", kind, id, cloud.ErrNotFound)
+	}
+	return err
+}
