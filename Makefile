@@ -1,0 +1,51 @@
+# make demo and make test are all a newcomer needs; `make help` lists the rest.
+SHELL      := /bin/bash
+GO         ?= go
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS    := -X main.version=$(VERSION)
+FUZZTIME   ?= 5s
+GOLANGCI   := .tools/golangci-lint-v2.15.0
+MODELS     ?= ../shared/models
+export GOFLAGS := -buildvcs=false
+
+.PHONY: help setup build demo test check lint fuzz generated bench clean
+
+help: ## say what can be made
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## install what is missing on a Debian machine (PostgreSQL, a C compiler for the race detector)
+	@scripts/setup
+
+build: ## build bin/borealis
+	@$(GO) build -ldflags '$(LDFLAGS)' -o bin/borealis ./cmd/borealis
+
+demo: setup build ## share an encrypted snapshot between two accounts, end to end, and leave the server's address
+	@$(GO) run ./e2e/demo -borealis bin/borealis
+
+test: setup ## run all tests, with the race detector
+	@scripts/test
+
+check: lint generated test fuzz ## everything CI runs
+
+lint: $(GOLANGCI) ## gofmt, go vet, golangci-lint
+	@f="$$(gofmt -l $$(git ls-files '*.go'))"; [ -z "$$f" ] || { echo "gofmt would change: $$f"; exit 1; }
+	@$(GO) vet ./...
+	@$(GOLANGCI) run ./...
+
+$(GOLANGCI):
+	@echo "installing golangci-lint into .tools (a few minutes, once)"
+	@mkdir -p .tools
+	@GOBIN=$(CURDIR)/.tools $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	@mv .tools/golangci-lint $@
+
+fuzz: ## run every fuzz target for $(FUZZTIME)
+	@scripts/fuzz $(FUZZTIME)
+
+generated: ## check that generated files are up to date
+	@scripts/generated $(MODELS)
+
+bench: setup build ## run the benchmarks against their peers; results belong in bench/README.md
+	@$(GO) run ./bench -borealis bin/borealis
+
+clean: ## remove what make made
+	@rm -rf bin .tools
