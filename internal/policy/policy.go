@@ -4,6 +4,8 @@
 package policy
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"borealis/internal/cloud"
@@ -65,16 +67,28 @@ type Context map[string][]string
 type Policy struct {
 	// Name says which policy this is when it decides: an ARN, or
 	// "inline policy X of user/ann", or "key policy".
-	Name       string
+	Name string
+	// Text is the document as it was given to Parse.
+	Text       string
 	Version    string
 	ID         string
 	Statements []Statement
+
+	actions actionIndex
 }
 
 // A Statement is one statement of a policy, parsed.
 type Statement struct {
 	Sid  string
 	Deny bool
+
+	principals   []Principal // nil if the statement has no such element
+	actions      []action
+	resources    []resource // nil if the statement has no such element
+	conditions   []condition
+	notPrincipal bool
+	notAction    bool
+	notResource  bool
 }
 
 // A Side names the kind of policy that decided, in the words of AWS's messages.
@@ -101,6 +115,9 @@ type Decision struct {
 	Action string
 	// Decided names the statement that decided; it is zero where nothing matched.
 	Decided Ref
+	// Beside names what the other side allowed it with, where both had to: the
+	// statement of the resource policy, or the grant. It is zero elsewhere.
+	Beside Ref
 }
 
 // A Ref names a statement of a policy, or a grant.
@@ -127,4 +144,39 @@ func (d Decision) Because() string {
 		return "with an explicit deny in " + article + string(d.Side)
 	}
 	return "because no " + string(d.Side) + " allows the " + d.Action + " action"
+}
+
+// String is the decision as one sentence without subject, for the audit log:
+// "allowed by statement 0 (\"Admins\") of key policy".
+func (d Decision) String() string {
+	switch {
+	case !d.Allowed && d.Explicit:
+		return "denied by " + d.Decided.String() + ", " + d.Because()
+	case !d.Allowed:
+		return "denied " + d.Because()
+	case d.Beside != Ref{}:
+		return "allowed by " + d.Decided.String() + ", let in by " + d.Beside.String()
+	}
+	return "allowed by " + d.Decided.String()
+}
+
+// String names the statement: "statement 2 (\"TargetDescribes\") of key policy".
+func (r Ref) String() string {
+	switch {
+	case strings.HasPrefix(r.Policy, "grant "):
+		return r.Policy
+	case r.Sid != "":
+		return fmt.Sprintf("statement %d (%q) of %s", r.Index, r.Sid, r.Policy)
+	}
+	return fmt.Sprintf("statement %d of %s", r.Index, r.Policy)
+}
+
+// Principals are the names in the policy's Principal and NotPrincipal elements,
+// in the document's order, repetitions included.
+func (p *Policy) Principals() []Principal {
+	var all []Principal
+	for i := range p.Statements {
+		all = append(all, p.Statements[i].principals...)
+	}
+	return all
 }

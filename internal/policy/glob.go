@@ -1,0 +1,240 @@
+package policy
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// A glob is text in which two bytes that no UTF-8 text contains stand for
+// wildcards. With them out of band, a literal * (written ${*}, or come from a
+// variable's value) needs no escaping.
+type glob string
+
+const (
+	many = 0xFF // any number of characters, none included: * in a policy
+	one  = 0xFE // exactly one character: ? in a policy
+)
+
+// toGlob reads the wildcards of a text without variables.
+func toGlob(text string) glob {
+	if !strings.ContainsAny(text, "*?") {
+		return glob(text)
+	}
+	b := []byte(text)
+	for i, c := range b {
+		switch c {
+		case '*':
+			b[i] = many
+		case '?':
+			b[i] = one
+		}
+	}
+	return glob(b)
+}
+
+// text is the glob as a policy writes it.
+func (g glob) text() string {
+	r := strings.NewReplacer("*", "${*}", "?", "${?}", "\xff", "*", "\xfe", "?")
+	return r.Replace(string(g))
+}
+
+// any says that the glob matches every text.
+func (g glob) any() bool {
+	return g != "" && strings.Trim(string(g), "\xff") == ""
+}
+
+// match reports whether all of s fits g. With fold, g must be in lower case and
+// ASCII letters of s match in either case. It takes time at worst proportional
+// to len(g)*len(s), and no memory.
+func (g glob) match(s string, fold bool) bool {
+	gi, si := 0, 0
+	star, mark := -1, 0 // where to resume when the text after a * did not fit
+	for si < len(s) {
+		if gi < len(g) {
+			switch c := g[gi]; {
+			case c == many:
+				star, mark = gi, si
+				gi++
+				continue
+			case c == one:
+				_, w := utf8.DecodeRuneInString(s[si:])
+				gi++
+				si += w
+				continue
+			case c == s[si] || fold && c == lower(s[si]):
+				gi++
+				si++
+				continue
+			}
+		}
+		if star < 0 {
+			return false
+		}
+		_, w := utf8.DecodeRuneInString(s[mark:])
+		mark += w
+		gi, si = star+1, mark
+	}
+	for gi < len(g) && g[gi] == many {
+		gi++
+	}
+	return gi == len(g)
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// equalFold compares as AWS compares names: ASCII letters in either case.
+func equalFold(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// A template is a glob with variables in it, as a Resource or a condition value
+// of a 2012-10-17 policy may be. Without variables, pieces is nil.
+type template struct {
+	glob   glob
+	pieces []piece
+}
+
+// A piece is literal text, or a variable.
+type piece struct {
+	glob     glob
+	variable *variable
+}
+
+type variable struct {
+	key      key
+	fallback glob // used where the key has no value; never a wildcard
+	has      bool // whether there is a fallback
+}
+
+// parseTemplate reads ${key}, ${key, 'default'}, ${*}, ${?} and ${$}, if vars
+// is set; else these are plain text, as 2008-10-17 has it.
+func parseTemplate(text string, vars bool) (template, bool) {
+	if !vars || !strings.Contains(text, "${") {
+		return template{glob: toGlob(text)}, true
+	}
+	var t template
+	var literal []byte
+	for {
+		before, rest, found := strings.Cut(text, "${")
+		literal = append(literal, toGlob(before)...)
+		if !found {
+			break
+		}
+		body, after, closed := strings.Cut(rest, "}")
+		if !closed {
+			return template{}, false
+		}
+		text = after
+		switch body {
+		case "*", "?", "$":
+			literal = append(literal, body...)
+			continue
+		}
+		v, ok := parseVariable(body)
+		if !ok {
+			return template{}, false
+		}
+		t.pieces = append(t.pieces, piece{glob: glob(literal)}, piece{variable: v})
+		literal = nil
+	}
+	if t.pieces == nil {
+		return template{glob: glob(literal)}, true
+	}
+	t.pieces = append(t.pieces, piece{glob: glob(literal)})
+	return t, true
+}
+
+func parseVariable(body string) (*variable, bool) {
+	name, fallback, has := strings.Cut(body, ",")
+	v := &variable{key: newKey(strings.TrimSpace(name)), has: has}
+	if strings.ContainsAny(v.key.name, "${'\" ") || v.key.name == "" {
+		return nil, false
+	}
+	if has {
+		q := strings.TrimSpace(fallback)
+		if len(q) < 2 || q[0] != '\'' || q[len(q)-1] != '\'' {
+			return nil, false
+		}
+		v.fallback = glob(q[1 : len(q)-1])
+	}
+	return v, true
+}
+
+// expand puts values in place of variables. ok is false if one has no value, or
+// several: such a text matches nothing. Wildcards in values are plain text.
+func (t *template) expand(r *request) (g glob, ok bool) {
+	if t.pieces == nil {
+		return t.glob, true
+	}
+	var b strings.Builder
+	for _, p := range t.pieces {
+		if p.variable == nil {
+			b.WriteString(string(p.glob))
+			continue
+		}
+		values, present := r.values(&p.variable.key)
+		switch {
+		case present && len(values) == 1 && utf8.ValidString(values[0]):
+			b.WriteString(values[0])
+		case p.variable.has && len(values) == 0:
+			b.WriteString(string(p.variable.fallback))
+		default:
+			return "", false
+		}
+	}
+	return glob(b.String()), true
+}
+
+// match reports whether s fits the template as request r fills it.
+func (t *template) match(r *request, s string) bool {
+	g, ok := t.expand(r)
+	return ok && g.match(s, false)
+}
+
+// cut splits a template at the first n-1 colons that are literal text of it:
+// a colon in a variable's value never moves a field of an ARN.
+func (t *template) cut(n int) []template {
+	pieces := t.pieces
+	if pieces == nil {
+		pieces = []piece{{glob: t.glob}}
+	}
+	fields := []template{{}}
+	for _, p := range pieces {
+		for p.variable == nil && len(fields) < n {
+			before, after, found := strings.Cut(string(p.glob), ":")
+			if !found {
+				break
+			}
+			fields[len(fields)-1].add(piece{glob: glob(before)})
+			fields = append(fields, template{})
+			p.glob = glob(after)
+		}
+		fields[len(fields)-1].add(p)
+	}
+	return fields
+}
+
+func (t *template) add(p piece) {
+	if p.variable == nil && t.pieces == nil {
+		t.glob += p.glob
+		return
+	}
+	if t.pieces == nil {
+		t.pieces = []piece{{glob: t.glob}}
+		t.glob = ""
+	}
+	t.pieces = append(t.pieces, p)
+}

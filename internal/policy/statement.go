@@ -1,0 +1,96 @@
+package policy
+
+// An action is a pattern of a service and an operation, in lower case.
+type action struct {
+	text string // as written
+	glob glob
+}
+
+// A resource is a pattern of an ARN, or of everything.
+type resource struct {
+	text   string // as written
+	any    bool
+	fields []template // six
+}
+
+func (p *resource) match(r *request) bool {
+	if p.any {
+		return true
+	}
+	if !r.isARN {
+		return false
+	}
+	for i := range p.fields {
+		if !p.fields[i].match(r, r.arn[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// An element is the part of a statement that a request does not fit.
+type element uint8
+
+const (
+	fits element = iota
+	unfitPrincipal
+	unfitAction
+	unfitResource
+	unfitCondition
+)
+
+// check finds the first element that r does not fit, cheapest first. i is the
+// place of the condition if that is it; reach is how the statement names the
+// caller, if it names principals at all.
+func (s *Statement) check(r *request) (e element, i int, by reach) {
+	if s.matchesAction(r.Action) == s.notAction {
+		return unfitAction, 0, reachNone
+	}
+	by, ok := s.matchesPrincipal(r)
+	if !ok {
+		return unfitPrincipal, 0, reachNone
+	}
+	if s.resources != nil && s.matchesResource(r) == s.notResource {
+		return unfitResource, 0, by
+	}
+	for i := range s.conditions {
+		if !s.conditions[i].holds(r) {
+			return unfitCondition, i, by
+		}
+	}
+	return fits, 0, by
+}
+
+func (s *Statement) matchesAction(name string) bool {
+	for i := range s.actions {
+		if s.actions[i].glob.match(name, true) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Statement) matchesResource(r *request) bool {
+	for i := range s.resources {
+		if s.resources[i].match(r) {
+			return true
+		}
+	}
+	return false
+}
+
+// matchesPrincipal says whether the statement is about the caller, and how
+// closely it names it.
+func (s *Statement) matchesPrincipal(r *request) (reach, bool) {
+	if s.principals == nil {
+		return reachNone, true // an identity policy is about whom it is attached to
+	}
+	by := reachNone
+	for i := range s.principals {
+		by = max(by, s.principals[i].matches(&r.Caller))
+	}
+	if s.notPrincipal {
+		return reachDirect, by == reachNone
+	}
+	return by, by != reachNone
+}
