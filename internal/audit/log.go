@@ -1,0 +1,316 @@
+package audit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// ErrClosed says that Record was called after Close.
+var ErrClosed = errors.New("the audit log is closed")
+
+const (
+	// writeEvery bounds how long a recorded event waits in memory, and syncEvery
+	// how long it waits in the operating system's.
+	writeEvery = 100 * time.Millisecond
+	syncEvery  = time.Second
+	// maxPending is how many bytes may wait in memory; Record writes them itself
+	// beyond that.
+	maxPending = 256 << 10
+
+	defaultSize = 64 << 20
+	defaultKeep = 8
+)
+
+// A Log is the append-only log of decisions: a file of JSON lines, one an event.
+//
+// Record returns when its event is in the Log's memory; the event is handed to
+// the operating system within a tenth of a second and synced to the disk within
+// about a second, and Close does both. So a crash of the process loses at most
+// the last tenth of a second of events, and a power cut about the last second;
+// what is lost are always the newest. An event that cannot be written is not
+// dropped in silence: every Record fails, from the first failed write or sync
+// until one succeeds. Events already accepted wait for that, in bounded memory.
+//
+// Its methods may be called concurrently. A Log owns its file: only one may be
+// open on a path.
+type Log struct {
+	path string
+	size int64 // rotate before the file grows beyond
+	keep int   // rotated files to keep
+
+	mu      sync.Mutex
+	file    file
+	written int64  // bytes in file
+	pending []byte // whole lines, not yet written
+	torn    bool   // the file may end in half a line: begin a new one first
+	dirty   bool   // written since the last sync
+	err     error  // why the last write or sync failed; nil if it did not
+	closed  bool
+
+	stop chan struct{}
+	done chan struct{}
+}
+
+// file is what a Log needs of *os.File.
+type file interface {
+	io.WriteCloser
+	Sync() error
+}
+
+// An Option changes how a Log keeps its files.
+type Option func(*Log)
+
+// Rotate makes the Log begin a new file before the present one would grow beyond
+// size bytes, and keep that many of the old ones: path.1 is the newest. Without
+// this option it is 64 MiB and 8 files. An event larger than size gets a file of
+// its own.
+func Rotate(size int64, keep int) Option {
+	return func(l *Log) { l.size, l.keep = size, keep }
+}
+
+// Open opens the log at path, making it with mode 0600 if there is none. A last
+// line that a crash left unfinished stays as it is; what follows begins on a
+// line of its own.
+func Open(path string, options ...Option) (*Log, error) {
+	l := &Log{path: path, size: defaultSize, keep: defaultKeep, stop: make(chan struct{}), done: make(chan struct{})}
+	for _, o := range options {
+		o(l)
+	}
+	if err := l.open(); err != nil {
+		return nil, err
+	}
+	go l.flushes()
+	return l, nil
+}
+
+// open opens path for appending and learns its size and how it ends.
+func (l *Log) open() error {
+	f, err := os.OpenFile(l.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("open audit log: %w", err)
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", l.path)
+	}
+	last := []byte{'\n'}
+	if err == nil && info.Size() > 0 {
+		_, err = f.ReadAt(last, info.Size()-1)
+	}
+	if err == nil {
+		err = f.Chmod(0o600)
+	}
+	if err != nil {
+		f.Close()
+		return fmt.Errorf("open audit log: %w", err)
+	}
+	if info.Size() == 0 {
+		syncDir(filepath.Dir(l.path))
+	}
+	l.file, l.written, l.torn = f, info.Size(), last[0] != '\n'
+	return nil
+}
+
+// syncDir makes the names in dir durable, where the file system can.
+func syncDir(dir string) {
+	if d, err := os.Open(dir); err == nil {
+		d.Sync() // some file systems cannot; the log is usable all the same
+		d.Close()
+	}
+}
+
+// Record puts e on record, on the terms of the Log's comment. If it returns an
+// error, e may not be on record and what e allows must not be done.
+func (l *Log) Record(e Event) error {
+	b, err := line(e)
+	if err != nil {
+		return fmt.Errorf("record %s: %w", e.Action, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return ErrClosed
+	}
+	if len(l.pending)+len(b) > maxPending || l.err != nil {
+		// Too much is waiting, or the last attempt failed: find out how things are.
+		l.flush()
+	}
+	if l.err != nil {
+		return fmt.Errorf("record %s: %w", e.Action, l.err)
+	}
+	l.pending = append(l.pending, b...)
+	return nil
+}
+
+// Flush hands what is recorded to the operating system and syncs it to the disk.
+func (l *Log) Flush() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return ErrClosed
+	}
+	l.flush()
+	l.dirty = true // syncAside may still be at it; Flush promises that it is done
+	l.sync()
+	return l.err
+}
+
+// Close writes and syncs what is recorded, and ends the Log. Closing it again
+// does nothing.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.flush()
+	l.dirty = true // syncAside may still be at it; Close promises that it is done
+	l.sync()
+	l.closed = true
+	err := errors.Join(l.err, l.file.Close())
+	l.mu.Unlock()
+	close(l.stop)
+	<-l.done
+	return err
+}
+
+// flushes writes and syncs at the promised intervals until Close.
+func (l *Log) flushes() {
+	defer close(l.done)
+	write, sync := time.NewTicker(writeEvery), time.NewTicker(syncEvery)
+	defer write.Stop()
+	defer sync.Stop()
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-write.C:
+			l.mu.Lock()
+			if !l.closed {
+				l.flush()
+			}
+			l.mu.Unlock()
+		case <-sync.C:
+			l.syncAside()
+		}
+	}
+}
+
+// syncAside is sync without making Record wait for the disk.
+func (l *Log) syncAside() {
+	l.mu.Lock()
+	f := l.file
+	if l.closed || !l.dirty {
+		l.mu.Unlock()
+		return
+	}
+	l.dirty = false
+	l.mu.Unlock()
+	err := f.Sync()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil && l.file == f && !l.closed {
+		// Otherwise rotate or Close has synced f before closing it.
+		l.err, l.dirty = err, true
+	}
+}
+
+// flush writes what is pending, and leaves in err how that went. Lines that did
+// not get into the file whole stay pending.
+func (l *Log) flush() {
+	failing := l.err != nil
+	if len(l.pending) > 0 {
+		l.err = l.write()
+	}
+	if failing && len(l.pending) == 0 {
+		l.sync() // what failed may have been a sync: only another tells
+	}
+}
+
+// write writes what is pending, in a new file if the present one is full.
+func (l *Log) write() error {
+	if l.written > 0 && l.written+int64(len(l.pending)) > l.size {
+		if err := l.rotate(); err != nil {
+			return fmt.Errorf("rotate audit log: %w", err)
+		}
+	}
+	if l.torn {
+		if _, err := l.file.Write([]byte{'\n'}); err != nil {
+			return fmt.Errorf("write audit log: %w", err)
+		}
+		l.written++
+		l.torn = false
+	}
+	n, err := l.file.Write(l.pending)
+	l.written += int64(n)
+	l.dirty = l.dirty || n > 0
+	whole := n
+	if err != nil {
+		err = fmt.Errorf("write audit log: %w", err)
+		whole = bytes.LastIndexByte(l.pending[:n], '\n') + 1
+		l.torn = n > whole
+	}
+	l.pending = append(l.pending[:0], l.pending[whole:]...)
+	return err
+}
+
+// sync makes what is written durable, and leaves in err how that went.
+func (l *Log) sync() {
+	if !l.dirty && l.err == nil {
+		return
+	}
+	if l.err = l.file.Sync(); l.err != nil {
+		l.err = fmt.Errorf("sync audit log: %w", l.err)
+	}
+	l.dirty = l.err != nil
+}
+
+// rotate begins a new file. It may be done again after a crash or a failure
+// anywhere in it.
+func (l *Log) rotate() error {
+	if err := l.file.Sync(); err != nil {
+		return err
+	}
+	_, err := os.Lstat(l.path)
+	if err == nil { // else an earlier attempt has moved the files already
+		err = l.shift()
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	old := l.file
+	if err := l.open(); err != nil {
+		return err // old stays open until the next attempt
+	}
+	return old.Close()
+}
+
+// shift makes path.1 of path, path.2 of path.1 and so on, and forgets the oldest.
+func (l *Log) shift() error {
+	if l.keep < 1 {
+		return os.Remove(l.path)
+	}
+	name := func(n int) string { return l.path + "." + strconv.Itoa(n) }
+	for n := l.keep; n > 1; n-- {
+		if err := os.Rename(name(n-1), name(n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return os.Rename(l.path, name(1))
+}
+
+// Discard is a log that keeps nothing, for tests.
+type Discard struct{}
+
+// Record forgets e.
+func (Discard) Record(Event) error { return nil }

@@ -1,0 +1,232 @@
+package sigv4
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"borealis/internal/cloud"
+)
+
+// A signature is what a request says of its own signing, taken apart but not
+// yet believed.
+type signature struct {
+	presigned bool
+	keyID     string
+	date      string // of the credential scope: "20260105"
+	region    string
+	service   string
+	headers   []string // the signed headers, lower case, as listed
+	value     string
+	token     string // session token, or ""
+	when      time.Time
+	expires   time.Duration
+	query     query // the query string, without X-Amz-Signature
+}
+
+func (s *signature) scope() string {
+	return s.date + "/" + s.region + "/" + s.service + "/" + terminator
+}
+
+func (s *signature) has(param string) bool {
+	_, ok := s.query.get(param)
+	return ok
+}
+
+// parse finds the signature in r's Authorization header or in its query.
+func parse(r *http.Request) (*signature, error) {
+	q, err := parseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, err
+	}
+	auth := r.Header.Values("Authorization")
+	inQuery := slices.ContainsFunc([]string{"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature"}, func(n string) bool {
+		_, ok := q.get(n)
+		return ok
+	})
+	switch {
+	case len(auth) > 1, len(auth) == 1 && inQuery:
+		return nil, refuse(ErrIncomplete, "The request must be signed once: in one Authorization header or in the query string.")
+	case len(auth) == 1 && strings.TrimSpace(auth[0]) != "":
+		return parseHeader(r, auth[0], q)
+	case inQuery:
+		return parsePresigned(r, q)
+	}
+	return nil, &Error{Kind: ErrMissing}
+}
+
+// parseHeader takes an Authorization header apart.
+func parseHeader(r *http.Request, auth string, q query) (*signature, error) {
+	algo, rest, _ := strings.Cut(strings.TrimSpace(auth), " ")
+	param := make(map[string]string, 3)
+	for pair := range strings.SplitSeq(rest, ",") {
+		if pair = strings.TrimSpace(pair); pair == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(pair, "=")
+		_, twice := param[name]
+		if !ok || twice || strings.ContainsAny(pair, " \t") {
+			return nil, refuse(ErrIncomplete, "Invalid key=value pair (missing equal-sign) in Authorization header (hashed with SHA-256 and encoded with Base64): '%s'.", hashed(pair))
+		}
+		param[name] = value
+	}
+	date := r.Header.Get("X-Amz-Date")
+	if date == "" {
+		date = r.Header.Get("Date")
+	}
+	var missing []string
+	for _, name := range []string{"Credential", "Signature", "SignedHeaders"} {
+		if param[name] == "" {
+			missing = append(missing, "Authorization header requires '"+name+"' parameter.")
+		}
+	}
+	if date == "" {
+		missing = append(missing, "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
+	}
+	if missing != nil {
+		return nil, refuse(ErrIncomplete, "%s (Hashed with SHA-256 and encoded with Base64) Authorization=%s", strings.Join(missing, " "), hashed(auth))
+	}
+	s := &signature{
+		value:   param["Signature"],
+		headers: strings.Split(param["SignedHeaders"], ";"),
+		token:   r.Header.Get("X-Amz-Security-Token"),
+		query:   q,
+	}
+	return s, s.finish(algo, param["Credential"], date)
+}
+
+// parsePresigned takes the signing parameters of a query string apart.
+func parsePresigned(r *http.Request, q query) (*signature, error) {
+	param := make(map[string]string, 5)
+	for _, name := range []string{"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date"} {
+		value, ok := q.get(name)
+		if !ok || value == "" || q.count(name) > 1 {
+			return nil, refuse(ErrIncomplete, "AWS query-string parameters must include '%s'. Re-examine the query-string parameters.", name)
+		}
+		param[name] = value
+	}
+	s := &signature{
+		presigned: true,
+		value:     param["X-Amz-Signature"],
+		headers:   strings.Split(param["X-Amz-SignedHeaders"], ";"),
+		expires:   Window,
+		query:     q.without("X-Amz-Signature"),
+	}
+	if text, ok := q.get("X-Amz-Expires"); ok {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > int(MaxExpires/time.Second) || q.count("X-Amz-Expires") > 1 {
+			return nil, refuse(ErrIncomplete, "X-Amz-Expires must be a number of seconds from 1 to %d.", int(MaxExpires/time.Second))
+		}
+		s.expires = time.Duration(n) * time.Second
+	}
+	if q.count("X-Amz-Security-Token") > 1 {
+		return nil, refuse(ErrIncomplete, "AWS query-string parameters must include 'X-Amz-Security-Token' once. Re-examine the query-string parameters.")
+	}
+	s.token, _ = q.get("X-Amz-Security-Token")
+	if s.token == "" {
+		s.token = r.Header.Get("X-Amz-Security-Token")
+	}
+	return s, s.finish(param["X-Amz-Algorithm"], param["X-Amz-Credential"], param["X-Amz-Date"])
+}
+
+// finish parses what both forms have in common.
+func (s *signature) finish(algo, credential, date string) error {
+	if algo != algorithm {
+		return refuse(ErrIncomplete, "Unsupported AWS 'algorithm': only '%s' is supported.", algorithm)
+	}
+	f := strings.Split(credential, "/")
+	if len(f) != 5 {
+		return refuse(ErrIncomplete, "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got %d", len(f))
+	}
+	if f[4] != terminator {
+		return refuse(ErrMismatch, "Credential should be scoped with a valid terminator: '%s'.", terminator)
+	}
+	s.keyID, s.date, s.region, s.service = f[0], f[1], f[2], f[3]
+	var err error
+	if s.when, err = time.Parse(isoBasic, date); err == nil {
+		return nil
+	}
+	// Only a Date header may have HTTP's own format.
+	if s.when, err = http.ParseTime(date); err == nil && !s.presigned {
+		s.when = s.when.UTC()
+		return nil
+	}
+	return refuse(ErrIncomplete, "Date must be in ISO-8601 'basic format'. See http://en.wikipedia.org/wiki/ISO_8601")
+}
+
+// check is all that can be said of a signature without the secret.
+func (s *signature) check(r *http.Request, now time.Time) (cloud.Region, error) {
+	if err := s.checkHeaders(r); err != nil {
+		return "", err
+	}
+	region, err := cloud.ParseRegion(s.region)
+	if err != nil {
+		return "", refuse(ErrMismatch, "Credential should be scoped to a valid region.")
+	}
+	iso := s.when.Format(isoBasic)
+	if s.date != iso[:8] {
+		return "", refuse(ErrMismatch, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%.8s' != '%s', from '%s'.", s.date, iso[:8], iso)
+	}
+	now = now.UTC()
+	age := Window
+	if s.presigned {
+		age = s.expires
+	}
+	if oldest := now.Add(-age); s.when.Before(oldest.Truncate(time.Second)) {
+		return "", refuse(ErrMismatch, "Signature expired: %s is now earlier than %s (%s - %g min.)", iso, oldest.Format(isoBasic), now.Format(isoBasic), age.Minutes())
+	}
+	if newest := now.Add(Window); s.when.After(newest) {
+		return "", refuse(ErrMismatch, "Signature not yet current: %s is still later than %s (%s + %g min.)", iso, newest.Format(isoBasic), now.Format(isoBasic), Window.Minutes())
+	}
+	return region, nil
+}
+
+// checkHeaders demands that everything a header could change is signed: the
+// host, and every X-Amz- header but those that the signature covers by other
+// means (the date and the body's hash are signed themselves; a session token is
+// tied to its key by the Source).
+func (s *signature) checkHeaders(r *http.Request) error {
+	if !slices.Contains(s.headers, "host") {
+		return refuse(ErrMismatch, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
+	}
+	for i, h := range s.headers {
+		if h == "" || h != strings.ToLower(h) || i > 0 && h <= s.headers[i-1] {
+			return refuse(ErrMismatch, "'SignedHeaders' must be lower-case names in alphabetical order, each once.")
+		}
+	}
+	for name := range r.Header {
+		switch name {
+		case "X-Amz-Date", "X-Amz-Content-Sha256", "X-Amz-Security-Token":
+			continue
+		}
+		if strings.HasPrefix(name, "X-Amz-") && !slices.Contains(s.headers, strings.ToLower(name)) {
+			return refuse(ErrMismatch, "'%s' must be a 'SignedHeader' in the AWS Authorization.", name)
+		}
+	}
+	return nil
+}
+
+// hashed is how AWS quotes an Authorization header without repeating it.
+func hashed(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// Claimed is the service in r's credential scope, or "". Nothing proves it: it
+// is for choosing the protocol in which to turn the request away.
+func Claimed(r *http.Request) string {
+	credential := ""
+	if _, after, ok := strings.Cut(r.Header.Get("Authorization"), "Credential="); ok {
+		credential, _, _ = strings.Cut(after, ",")
+	} else if q, err := parseQuery(r.URL.RawQuery); err == nil {
+		credential, _ = q.get("X-Amz-Credential")
+	}
+	if f := strings.Split(credential, "/"); len(f) == 5 {
+		return f[3]
+	}
+	return ""
+}
