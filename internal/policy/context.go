@@ -10,12 +10,9 @@ import (
 
 // A key is a condition key as a policy names it.
 type key struct {
-	name string // as written
-	// global reads a key that follows from the request itself; nil for others.
-	global func(*request) (string, bool)
-	// list is global for keys that have many values.
-	list func(*request) []string
-	tag  string // K of aws:PrincipalTag/K
+	name   string // as written
+	global globalKey
+	tag    string // K of aws:PrincipalTag/K
 	// wide says that what follows the name is data, a tag's key or an encryption
 	// context's, so that a request can hold several that differ in case only.
 	wide bool
@@ -25,12 +22,67 @@ const principalTag = "aws:principaltag/"
 
 func newKey(name string) key {
 	low := strings.ToLower(name)
-	k := key{name: name, global: globals[low], list: lists[low]}
+	k := key{name: name, global: globalKeys[low]}
 	if strings.HasPrefix(low, principalTag) {
 		k.tag = name[len(principalTag):]
 	}
 	k.wide = strings.Contains(name, "/") || strings.Count(name, ":") > 1
 	return k
+}
+
+// A globalKey is one of AWS's global condition keys that follow from the
+// caller, the owner and the time.
+type globalKey uint8
+
+const (
+	noGlobal globalKey = iota
+	principalARN
+	principalAccount
+	principalType
+	principalIsService
+	principalServiceName
+	principalServiceNames
+	userID
+	userName
+	sourceIP
+	secureTransport
+	userAgent
+	currentTime
+	epochTime
+	requestedRegion
+	resourceAccount
+	viaService
+	calledVia
+	calledViaFirst
+	calledViaLast
+	tokenIssueTime
+	mfaPresent
+	mfaAge
+)
+
+var globalKeys = map[string]globalKey{
+	"aws:principalarn":              principalARN,
+	"aws:principalaccount":          principalAccount,
+	"aws:principaltype":             principalType,
+	"aws:principalisawsservice":     principalIsService,
+	"aws:principalservicename":      principalServiceName,
+	"aws:principalservicenameslist": principalServiceNames,
+	"aws:userid":                    userID,
+	"aws:username":                  userName,
+	"aws:sourceip":                  sourceIP,
+	"aws:securetransport":           secureTransport,
+	"aws:useragent":                 userAgent,
+	"aws:currenttime":               currentTime,
+	"aws:epochtime":                 epochTime,
+	"aws:requestedregion":           requestedRegion,
+	"aws:resourceaccount":           resourceAccount,
+	"aws:viaawsservice":             viaService,
+	"aws:calledvia":                 calledVia,
+	"aws:calledviafirst":            calledViaFirst,
+	"aws:calledvialast":             calledViaLast,
+	"aws:tokenissuetime":            tokenIssueTime,
+	"aws:multifactorauthpresent":    mfaPresent,
+	"aws:multifactorauthage":        mfaAge,
 }
 
 // A request is a Question while it is being decided, with what is worked out
@@ -39,7 +91,7 @@ type request struct {
 	*Question
 	arn     [6]string // Resource, split at its first five colons
 	isARN   bool
-	scratch [1]string
+	scratch [2]string
 }
 
 func newRequest(q *Question) request {
@@ -57,120 +109,155 @@ func newRequest(q *Question) request {
 }
 
 // values are the request's values of a key, and whether it has the key at all.
-// The answer is good until the next call.
+// The answer is good until the next call. What follows from the request itself
+// is not the Context's to say; a key that does not, such as aws:username for a
+// role, is.
 func (r *request) values(k *key) ([]string, bool) {
-	switch {
-	case k.global != nil:
-		if v, ok := k.global(r); ok {
-			r.scratch[0] = v
-			return r.scratch[:], true
+	if k.global != noGlobal {
+		if v, ok := r.global(k.global); ok {
+			return v, true
 		}
-	case k.list != nil:
-		if l := k.list(r); l != nil {
-			return l, true
-		}
-	case k.tag != "":
+	}
+	if k.tag != "" {
 		return r.principalTag(k.tag)
 	}
-	if v, ok := r.Context[k.name]; ok && !k.wide {
-		return v, true
+	if !k.wide {
+		if v, ok := r.Context[k.name]; ok {
+			return v, true
+		}
 	}
-	var all []string
-	var found bool
-	for name, v := range r.Context {
-		if equalFold(name, k.name) {
-			if !found {
-				all = v
-			} else {
-				all = append(all[:len(all):len(all)], v...)
-			}
-			found = true
+	return r.folded(k.name)
+}
+
+// folded collects the values of all keys in the Context that are called name in
+// one case or another.
+func (r *request) folded(name string) (all []string, found bool) {
+	for n, v := range r.Context {
+		switch {
+		case !equalFold(n, name):
+		case found:
+			all = append(all[:len(all):len(all)], v...)
+		default:
+			all, found = v, true
 		}
 	}
 	return all, found
 }
 
-func (r *request) principalTag(tag string) ([]string, bool) {
-	var all []string
+func (r *request) principalTag(tag string) (all []string, found bool) {
 	for name, v := range r.Caller.Tags {
-		if equalFold(name, tag) {
-			all = append(all, v)
+		switch {
+		case !equalFold(name, tag):
+		case found:
+			all = append(all[:len(all):len(all)], v)
+		default:
+			r.scratch[0] = v
+			all, found = r.scratch[:1], true
 		}
 	}
-	return all, all != nil
+	return all, found
 }
 
-// named says that the caller is an identity of an account, rather than a service.
-func (r *request) named() bool { return r.Caller.Kind != cloud.Service }
+// global are the values of a global key. Which requests have it is AWS's
+// "Availability" of the key.
+func (r *request) global(k globalKey) ([]string, bool) {
+	via := r.Caller.Via
+	switch k {
+	case calledVia:
+		return via, len(via) > 0
+	case principalServiceNames:
+		r.scratch = [2]string{r.Caller.Service, withoutRegion(r.Caller.Service)}
+		return r.scratch[:], !r.isIdentity()
+	}
+	v, ok := r.globalCaller(k)
+	if !ok {
+		v, ok = r.globalRequest(k)
+	}
+	if !ok {
+		v, ok = r.globalSession(k)
+	}
+	r.scratch[0] = v
+	return r.scratch[:1], ok
+}
 
-// globals are AWS's global condition keys that have one value, in lower case.
-// Each says which requests have it.
-var globals = map[string]func(*request) (string, bool){
-	"aws:principalarn":     func(r *request) (string, bool) { return r.Caller.Principal, r.named() },
-	"aws:principalaccount": func(r *request) (string, bool) { return string(r.Caller.Account), r.named() },
-	"aws:principaltype": func(r *request) (string, bool) {
-		if r.Caller.Kind == cloud.Root {
+// isIdentity says that the caller belongs to an account; a service does not.
+func (r *request) isIdentity() bool { return r.Caller.Kind != cloud.Service }
+
+// globalCaller are the keys about who calls.
+func (r *request) globalCaller(k globalKey) (string, bool) {
+	c := &r.Caller
+	switch k {
+	case principalARN:
+		return c.Principal, r.isIdentity()
+	case principalAccount:
+		return string(c.Account), r.isIdentity()
+	case principalType:
+		if c.Kind == cloud.Root {
 			return "Account", true
 		}
-		return string(r.Caller.Kind), r.named()
-	},
-	"aws:principalisawsservice": func(r *request) (string, bool) { return strconv.FormatBool(!r.named()), true },
-	"aws:principalservicename":  func(r *request) (string, bool) { return r.Caller.Service, !r.named() },
-	"aws:userid":                func(r *request) (string, bool) { return r.Caller.UserID, r.named() },
-	"aws:username":              func(r *request) (string, bool) { return r.Caller.UserName, r.Caller.UserName != "" },
-	// A service that calls in the caller's name does so from its own address.
-	"aws:sourceip": func(r *request) (string, bool) {
-		return r.Caller.SourceIP, r.Caller.SourceIP != "" && len(r.Caller.Via) == 0
-	},
-	"aws:securetransport": func(r *request) (string, bool) {
-		return strconv.FormatBool(r.Caller.SecureTransport || len(r.Caller.Via) > 0), true
-	},
-	"aws:useragent": func(r *request) (string, bool) {
-		if n := len(r.Caller.Via); n > 0 {
-			return r.Caller.Via[n-1], true
-		}
-		return r.Caller.UserAgent, r.Caller.UserAgent != ""
-	},
-	"aws:currenttime": func(r *request) (string, bool) {
-		return r.Now.UTC().Format(time.RFC3339), true
-	},
-	"aws:epochtime":       func(r *request) (string, bool) { return strconv.FormatInt(r.Now.Unix(), 10), true },
-	"aws:requestedregion": func(r *request) (string, bool) { return string(r.Caller.Region), r.Caller.Region != "" },
-	"aws:resourceaccount": func(r *request) (string, bool) { return string(r.Owner), r.Owner != "" },
-	"aws:viaawsservice":   func(r *request) (string, bool) { return strconv.FormatBool(len(r.Caller.Via) > 0), true },
-	"aws:calledviafirst": func(r *request) (string, bool) {
-		if len(r.Caller.Via) == 0 {
-			return "", false
-		}
-		return r.Caller.Via[0], true
-	},
-	"aws:calledvialast": func(r *request) (string, bool) {
-		if len(r.Caller.Via) == 0 {
-			return "", false
-		}
-		return r.Caller.Via[len(r.Caller.Via)-1], true
-	},
-	// These three exist for temporary credentials only. That is why a Deny unless
-	// MFA is written with BoolIfExists.
-	"aws:tokenissuetime": func(r *request) (string, bool) {
-		return r.Caller.TokenIssued.UTC().Format(time.RFC3339), !r.Caller.TokenIssued.IsZero()
-	},
-	"aws:multifactorauthpresent": func(r *request) (string, bool) {
-		return strconv.FormatBool(r.Caller.MFA), !r.Caller.TokenIssued.IsZero()
-	},
-	"aws:multifactorauthage": func(r *request) (string, bool) {
-		age := r.Now.Sub(r.Caller.TokenIssued) / time.Second
-		return strconv.FormatInt(int64(age), 10), r.Caller.MFA && !r.Caller.TokenIssued.IsZero()
-	},
+		return string(c.Kind), r.isIdentity()
+	case principalIsService:
+		return strconv.FormatBool(!r.isIdentity()), true
+	case principalServiceName:
+		return c.Service, !r.isIdentity()
+	case userID:
+		return c.UserID, r.isIdentity()
+	case userName:
+		return c.UserName, c.UserName != ""
+	}
+	return "", false
 }
 
-// lists are the global keys that have many values.
-var lists = map[string]func(*request) []string{
-	"aws:calledvia": func(r *request) []string { return r.Caller.Via },
-	"aws:principalservicenameslist": func(r *request) []string {
-		if r.named() {
-			return nil
+// globalRequest are the keys about the request and its way.
+func (r *request) globalRequest(k globalKey) (string, bool) {
+	c := &r.Caller
+	via := len(c.Via) > 0
+	switch k {
+	case sourceIP: // a service that passes the request on does so from its own address
+		return c.SourceIP, c.SourceIP != "" && !via
+	case secureTransport:
+		return strconv.FormatBool(c.SecureTransport || via), true
+	case userAgent:
+		if via {
+			return c.Via[len(c.Via)-1], true
 		}
-		return []string{r.Caller.Service, withoutRegion(r.Caller.Service)}
-	},
+		return c.UserAgent, c.UserAgent != ""
+	case currentTime:
+		return r.Now.UTC().Format(time.RFC3339), true
+	case epochTime:
+		return strconv.FormatInt(r.Now.Unix(), 10), true
+	case requestedRegion:
+		return string(c.Region), c.Region != ""
+	case resourceAccount:
+		return string(r.Owner), r.Owner != ""
+	case viaService:
+		return strconv.FormatBool(via), true
+	case calledViaFirst:
+		if via {
+			return c.Via[0], true
+		}
+	case calledViaLast:
+		if via {
+			return c.Via[len(c.Via)-1], true
+		}
+	}
+	return "", false
+}
+
+// globalSession are the keys that only temporary credentials have. That is why
+// a Deny without MFA is written with BoolIfExists.
+func (r *request) globalSession(k globalKey) (string, bool) {
+	issued := r.Caller.TokenIssued
+	if issued.IsZero() {
+		return "", false
+	}
+	switch k {
+	case tokenIssueTime:
+		return issued.UTC().Format(time.RFC3339), true
+	case mfaPresent:
+		return strconv.FormatBool(r.Caller.MFA), true
+	case mfaAge:
+		return strconv.FormatInt(int64(r.Now.Sub(issued)/time.Second), 10), r.Caller.MFA
+	}
+	return "", false
 }

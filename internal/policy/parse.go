@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// A Malformed error says that a text is not a policy.
+// A Malformed error says that a text is not a policy of the kind wanted.
 type Malformed struct {
 	// Sentence is what AWS says, for the message of MalformedPolicyDocument.
 	Sentence string
@@ -20,231 +20,226 @@ func (m *Malformed) Error() string {
 	return m.Sentence + " (" + m.Detail + ")"
 }
 
-// syntax is the error for what IAM does not describe further.
-func syntax(format string, args ...any) error {
-	return &Malformed{Sentence: "Syntax errors in policy.", Detail: fmt.Sprintf(format, args...)}
+// malformed is an error with a detail that is formatted.
+func malformed(sentence, format string, args ...any) error {
+	return &Malformed{Sentence: sentence, Detail: fmt.Sprintf(format, args...)}
 }
+
+// What IAM says to most mistakes, without saying where they are.
+const (
+	syntaxErrors  = "Syntax errors in policy."
+	legacyParsing = "The policy failed legacy parsing"
+)
+
+// A Kind is where a policy will be put, which decides what it must hold.
+type Kind uint8
+
+// The kinds of policy.
+const (
+	// AnyKind checks only what all kinds have in common.
+	AnyKind Kind = iota
+	// InlineKind is an identity's inline policy or a session policy: it names no
+	// principal.
+	InlineKind
+	// ManagedKind is InlineKind of version 2012-10-17: a customer managed policy,
+	// or a permissions boundary.
+	ManagedKind
+	// ResourceKind is a resource's policy, such as a key policy: every statement
+	// names principals and resources.
+	ResourceKind
+	// TrustKind is a role's trust policy: every statement names principals, none
+	// a resource, and all are about assuming the role.
+	TrustKind
+)
 
 // Parse reads a policy document of any kind. name is how decisions will call
 // it. Errors are *Malformed.
-func Parse(name, text string) (*Policy, error) {
+func Parse(name, text string) (*Policy, error) { return AnyKind.Parse(name, text) }
+
+// Parse reads a policy document and checks that it is one of kind k, in IAM's
+// words and IAM's order. How long a document may be is the caller's to limit,
+// before calling. Errors are *Malformed.
+func (k Kind) Parse(name, text string) (*Policy, error) {
+	d, err := readDraft(text)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.check(d); err != nil {
+		return nil, err
+	}
+	p := &Policy{Name: name, Text: text, Version: d.version, ID: d.id}
+	for i := range d.statements {
+		s, err := d.statements[i].compile(d.version == version2012)
+		if err != nil {
+			return nil, err
+		}
+		p.Statements = append(p.Statements, s)
+	}
+	p.index()
+	return p, nil
+}
+
+// The versions of the policy language. Without a Version a document is of the
+// first, which has no variables.
+const (
+	version2008 = "2008-10-17"
+	version2012 = "2012-10-17"
+)
+
+// A draft is a document whose form is right and whose content is unread.
+type draft struct {
+	version    string
+	id         string
+	statements []draftStatement
+}
+
+type draftStatement struct {
+	sid, effect                          string
+	principal, action, resource          *node
+	notPrincipal, notAction, notResource bool
+	actions, resources                   []string
+	conditions                           []draftCondition
+}
+
+type draftCondition struct {
+	operator, key string
+	values        []string
+}
+
+func readDraft(text string) (draft, error) {
+	d := draft{version: version2008}
 	root, err := readJSON(text)
 	if err != nil {
-		return nil, syntax("the document %v", err)
+		return d, malformed(syntaxErrors, "the document %v", err)
 	}
 	if root.kind != '{' {
-		return nil, syntax("the document is not an object")
+		return d, malformed(syntaxErrors, "the document is not an object")
 	}
-	p := &Policy{Name: name, Text: text, Version: "2008-10-17"}
 	var statements *node
 	for i := range root.members {
 		m := &root.members[i]
 		switch m.name {
 		case "Version":
-			if m.value.text != "2012-10-17" && m.value.text != "2008-10-17" {
-				return nil, syntax("Version is %q", m.value.text)
-			}
-			p.Version = m.value.text
+			d.version = m.value.text
 		case "Id":
 			if m.value.kind != 's' {
-				return nil, syntax("Id is not a string")
+				return d, malformed(syntaxErrors, "Id is not a string")
 			}
-			p.ID = m.value.text
+			d.id = m.value.text
 		case "Statement":
 			statements = &m.value
 		default:
-			return nil, syntax("the document has an element %q", m.name)
+			return d, malformed(syntaxErrors, "a document has no element %q", m.name)
 		}
 	}
-	if statements == nil {
-		return nil, syntax("the document has no Statement")
+	if d.version != version2008 && d.version != version2012 {
+		return d, malformed(syntaxErrors, "there is no Version %q", d.version)
 	}
-	if err := p.parseStatements(statements); err != nil {
-		return nil, err
-	}
-	return p, nil
+	return d, d.readStatements(statements)
 }
 
-func (p *Policy) parseStatements(n *node) error {
-	items := n.items
-	if n.kind == '{' {
+func (d *draft) readStatements(n *node) error {
+	var items []node
+	switch {
+	case n == nil:
+		return malformed(syntaxErrors, "Statement is missing")
+	case n.kind == '{':
 		items = []node{*n}
-	} else if n.kind != '[' {
-		return syntax("Statement is neither an object nor a list")
+	case n.kind == '[':
+		items = n.items
+	}
+	if len(items) == 0 {
+		return malformed(syntaxErrors, "Statement holds no statement")
 	}
 	for i := range items {
-		s, err := parseStatement(&items[i], p.Version == "2012-10-17")
-		if err != nil {
-			return err
+		var s draftStatement
+		if err := s.read(&items[i]); err != nil {
+			return malformed(syntaxErrors, "statement %d: %v", i, err)
 		}
-		p.Statements = append(p.Statements, s)
+		d.statements = append(d.statements, s)
 	}
-	p.index()
 	return nil
 }
 
-// parseStatement reads one statement. vars says that it may use variables.
-func parseStatement(n *node, vars bool) (s Statement, err error) {
+func (s *draftStatement) read(n *node) error {
 	if n.kind != '{' {
-		return s, syntax("a statement is not an object")
+		return fmt.Errorf("is not an object")
 	}
-	effect := ""
 	for i := range n.members {
 		m := &n.members[i]
+		var err error
 		switch m.name {
 		case "Sid":
-			if m.value.kind != 's' {
-				return s, syntax("a Sid is not a string")
-			}
-			s.Sid = m.value.text
+			err = m.text(&s.sid)
 		case "Effect":
-			effect = m.value.text
+			err = m.text(&s.effect)
 		case "Principal", "NotPrincipal":
-			if s.principals != nil {
-				return s, syntax("a statement has both Principal and NotPrincipal")
-			}
 			s.notPrincipal = m.name == "NotPrincipal"
-			s.principals, err = parsePrincipals(&m.value)
+			err = m.once(&s.principal)
 		case "Action", "NotAction":
-			if s.actions != nil {
-				return s, syntax("a statement has both Action and NotAction")
-			}
 			s.notAction = m.name == "NotAction"
-			s.actions, err = parseActions(&m.value)
+			err = m.listOnce(&s.action, &s.actions)
 		case "Resource", "NotResource":
-			if s.resources != nil {
-				return s, syntax("a statement has both Resource and NotResource")
-			}
 			s.notResource = m.name == "NotResource"
-			s.resources, err = parseResources(&m.value, vars)
+			err = m.listOnce(&s.resource, &s.resources)
 		case "Condition":
-			s.conditions, err = parseConditions(&m.value, vars)
+			err = s.readConditions(&m.value)
 		default:
-			err = syntax("a statement has an element %q", m.name)
+			err = fmt.Errorf("has an element %q", m.name)
 		}
 		if err != nil {
-			return s, err
+			return err
 		}
 	}
-	if effect != "Allow" && effect != "Deny" {
-		return s, syntax("Effect is %q", effect)
+	if !equalFold(s.effect, "Allow") && !equalFold(s.effect, "Deny") {
+		return fmt.Errorf("has the Effect %q", s.effect)
 	}
-	s.Deny = effect == "Deny"
-	if len(s.actions) == 0 {
-		return s, &Malformed{Sentence: "Policy statement must contain actions."}
-	}
-	return s, nil
+	return nil
 }
 
-func parsePrincipals(n *node) ([]Principal, error) {
-	if n.kind == 's' && n.text == "*" {
-		return []Principal{{Type: AWS, Value: "*", form: everyone}}, nil
+func (m *member) text(to *string) error {
+	if m.value.kind != 's' {
+		return fmt.Errorf("has a %s that is not a string", m.name)
 	}
+	*to = m.value.text
+	return nil
+}
+
+// once notes an element that may come in two forms, X and NotX, but not in both.
+func (m *member) once(to **node) error {
+	if *to != nil {
+		return fmt.Errorf("has both %s and Not%[1]s", strings.TrimPrefix(m.name, "Not"))
+	}
+	*to = &m.value
+	return nil
+}
+
+func (m *member) listOnce(to **node, list *[]string) error {
+	var ok bool
+	if *list, ok = m.value.list(); !ok {
+		return fmt.Errorf("has a %s that is neither a string nor a list of strings", m.name)
+	}
+	return m.once(to)
+}
+
+func (s *draftStatement) readConditions(n *node) error {
 	if n.kind != '{' {
-		return nil, invalidPrincipal(n.text)
-	}
-	out := []Principal{}
-	for _, m := range n.members {
-		t := PrincipalType(m.name)
-		switch t {
-		case AWS, AWSService, Federated, CanonicalUser:
-		default:
-			return nil, invalidPrincipal(m.name)
-		}
-		values, ok := m.value.list()
-		if !ok {
-			return nil, invalidPrincipal(m.name)
-		}
-		for _, v := range values {
-			p, ok := parsePrincipal(t, v)
-			if !ok {
-				return nil, invalidPrincipal(v)
-			}
-			out = append(out, p)
-		}
-	}
-	if len(out) == 0 {
-		return nil, invalidPrincipal("")
-	}
-	return out, nil
-}
-
-func invalidPrincipal(what string) error {
-	return &Malformed{Sentence: fmt.Sprintf("Invalid principal in policy: %q", what)}
-}
-
-func parseActions(n *node) ([]action, error) {
-	list, ok := n.list()
-	if !ok {
-		return nil, syntax("an Action is not a string")
-	}
-	out := []action{}
-	for _, text := range list {
-		if text != "*" && strings.Count(text, ":") != 1 {
-			return nil, &Malformed{Sentence: "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.", Detail: text}
-		}
-		out = append(out, action{text: text, glob: toGlob(strings.ToLower(text))})
-	}
-	return out, nil
-}
-
-func parseResources(n *node, vars bool) ([]resource, error) {
-	list, ok := n.list()
-	if !ok {
-		return nil, syntax("a Resource is not a string")
-	}
-	if len(list) == 0 {
-		return nil, &Malformed{Sentence: "Policy statement must contain resources."}
-	}
-	out := []resource{}
-	for _, text := range list {
-		t, ok := parseTemplate(text, vars)
-		if !ok {
-			return nil, syntax("the resource %q has a variable that cannot be read", text)
-		}
-		r := resource{text: text, any: t.pieces == nil && t.glob.any()}
-		if !r.any {
-			if !strings.HasPrefix(text, "arn:") && !strings.HasPrefix(text, "*:") {
-				return nil, &Malformed{Sentence: fmt.Sprintf("Resource %s must be in ARN format or \"*\".", text)}
-			}
-			// An ARN that ends early is completed with wildcards.
-			r.fields = t.cut(6)
-			for len(r.fields) < 6 {
-				r.fields = append(r.fields, template{glob: "\xff"})
-			}
-		}
-		out = append(out, r)
-	}
-	return out, nil
-}
-
-func parseConditions(n *node, vars bool) (out []condition, err error) {
-	if n.kind != '{' {
-		return nil, syntax("Condition is not an object")
+		return fmt.Errorf("has a Condition that is not an object")
 	}
 	for _, op := range n.members {
-		c, ok := parseOperator(op.name)
-		if !ok {
-			return nil, syntax("there is no condition operator %q", op.name)
-		}
 		if op.value.kind != '{' {
-			return nil, syntax("condition operator %q has no keys", op.name)
+			return fmt.Errorf("has a condition operator %q without keys", op.name)
 		}
 		for _, k := range op.value.members {
-			c.key, c.values = newKey(k.name), nil
-			list, ok := k.value.scalars()
+			if _, ok := parseOperator(op.name); !ok {
+				return fmt.Errorf("has a condition operator %q, which there is not", op.name)
+			}
+			values, ok := k.value.scalars()
 			if !ok {
-				return nil, syntax("condition key %q has a value that is no string", k.name)
+				return fmt.Errorf("has a condition key %q whose values are not strings", k.name)
 			}
-			for _, text := range list {
-				v, ok := parseValue(c.operator, text, vars)
-				if !ok {
-					return nil, syntax("condition key %q: %q is no value for %s", k.name, text, op.name)
-				}
-				c.values = append(c.values, v)
-			}
-			out = append(out, c)
+			s.conditions = append(s.conditions, draftCondition{op.name, k.name, values})
 		}
 	}
-	return out, nil
+	return nil
 }

@@ -104,27 +104,27 @@ const (
 
 // A Decision is the answer to a Question, and why.
 type Decision struct {
-	Allowed bool
+	Allowed bool `json:"allowed"`
 	// Explicit says that a Deny statement decided; otherwise a refusal is implicit.
-	Explicit bool
+	Explicit bool `json:"explicit"`
 	// Side is the side that refused, or that allowed.
-	Side Side
+	Side Side `json:"side"`
 	// CrossAccount says that caller and resource belong to different accounts.
-	CrossAccount bool
+	CrossAccount bool `json:"crossAccount"`
 	// Action is the action that was asked about.
-	Action string
+	Action string `json:"action"`
 	// Decided names the statement that decided; it is zero where nothing matched.
-	Decided Ref
+	Decided Ref `json:"decided,omitzero"`
 	// Beside names what the other side allowed it with, where both had to: the
 	// statement of the resource policy, or the grant. It is zero elsewhere.
-	Beside Ref
+	Beside Ref `json:"beside,omitzero"`
 }
 
 // A Ref names a statement of a policy, or a grant.
 type Ref struct {
-	Policy string // Policy.Name, or "grant <id>"
-	Index  int    // the statement's place, from 0
-	Sid    string
+	Policy string `json:"policy"` // Policy.Name, or "grant <id>"
+	Index  int    `json:"index"`  // the statement's place, from 0
+	Sid    string `json:"sid,omitempty"`
 }
 
 // Because is the tail of AWS's access-denied messages for a refusal: "because no

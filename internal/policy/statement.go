@@ -1,5 +1,7 @@
 package policy
 
+import "borealis/internal/cloud"
+
 // An action is a pattern of a service and an operation, in lower case.
 type action struct {
 	text string // as written
@@ -85,6 +87,9 @@ func (s *Statement) matchesPrincipal(r *request) (reach, bool) {
 	if s.principals == nil {
 		return reachNone, true // an identity policy is about whom it is attached to
 	}
+	if s.notPrincipal && s.Deny {
+		return reachDirect, !s.exempts(&r.Caller)
+	}
 	by := reachNone
 	for i := range s.principals {
 		by = max(by, s.principals[i].matches(&r.Caller))
@@ -93,4 +98,33 @@ func (s *Statement) matchesPrincipal(r *request) (reach, bool) {
 		return reachDirect, by == reachNone
 	}
 	return by, by != reachNone
+}
+
+// exempts says whether the NotPrincipal of a Deny leaves c out. AWS may check
+// the account first, then the role, then the session, and each that is not
+// named is denied; so naming one of them is not enough.
+func (s *Statement) exempts(c *cloud.Caller) bool {
+	var byAccount, byIdentity, bySession bool
+	for i := range s.principals {
+		p := &s.principals[i]
+		by := p.matches(c)
+		switch {
+		case by == reachNone:
+		case p.form == everyone || p.form == service:
+			return true
+		case p.form == wholeAccount:
+			byAccount = true
+		case by == reachDirect && c.Kind == cloud.AssumedRole:
+			bySession = true
+		default:
+			byIdentity = true
+		}
+	}
+	switch c.Kind {
+	case cloud.Root:
+		return byAccount
+	case cloud.User:
+		return byAccount && byIdentity
+	}
+	return byAccount && byIdentity && bySession
 }
