@@ -1,0 +1,15 @@
+// Package share takes an encrypted Aurora cluster snapshot from one AWS account
+// to another, the whole way: a customer managed key that the target may use for
+// nothing else, a copy under that key, the share, a copy under a key of the
+// target's own, and, if asked, a running database restored from it.
+//
+// A [Workflow] has two [Side]s, made of ordinary AWS SDK configurations. Plan
+// reads and changes nothing; its [Plan] lists every change, in which account,
+// with ARNs. Apply carries a plan out. Each step first looks whether it has been
+// done, so that Apply, or Plan and Apply, may be run again after an interruption
+// and go on from there: whatever the workflow makes carries the tag
+// "borealis:run", and names follow from the snapshot and the target account.
+//
+// The package speaks to AWS through the official SDK clients only. Which cloud
+// answers, AWS or borealis serve, is a matter of the endpoint configured.
+package share
