@@ -1,0 +1,121 @@
+package postgres
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+)
+
+// foreignConf are the configuration files that PostgreSQL keeps in a data
+// directory. Engines do not read them: theirs are outside of it, so that a
+// restored directory gets this machine's settings.
+var foreignConf = []string{"postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf"}
+
+// settings of every engine: PostgreSQL's defaults, but for what follows. The
+// aim is a server that behaves as its users expect and costs little while idle.
+const settings = `
+max_connections = 100
+superuser_reserved_connections = 3
+shared_buffers = 32MB
+huge_pages = off
+dynamic_shared_memory_type = posix
+work_mem = 4MB
+maintenance_work_mem = 64MB
+jit = off
+max_worker_processes = 8
+max_parallel_workers = 2
+autovacuum_max_workers = 2
+wal_level = replica
+max_wal_senders = 5
+max_replication_slots = 10
+min_wal_size = 32MB
+max_wal_size = 512MB
+checkpoint_completion_target = 0.9
+password_encryption = 'scram-sha-256'
+ssl = on
+ssl_min_protocol_version = 'TLSv1.2'
+logging_collector = off
+log_destination = 'stderr'
+log_line_prefix = '%m [%p] %q%u@%d '
+log_timezone = 'UTC'
+timezone = 'UTC'
+lc_messages = 'C'
+`
+
+// settingsSince are settings that only newer major versions have.
+var settingsSince = map[int]string{
+	18: "io_method = 'sync'\n",
+}
+
+// hba is who may connect, and how: this program to the socket as the operating
+// system's user that it is, customers over TCP with a password. Nobody else,
+// and never as our superuser or to its database from outside.
+const hba = `
+local  all       rdsadmin  peer map=borealis
+local  all       all       reject
+host   all       rdsadmin  all  reject
+host   rdsadmin  all       all  reject
+host   all       all       all  scram-sha-256
+`
+
+// writeConf writes engine id's configuration for version v. The port and the
+// addresses are arguments of the server: see arguments.
+func (e *Engines) writeConf(id string, v Version) error {
+	me, err := user.Current()
+	if err != nil {
+		return fmt.Errorf("find own user: %w", err)
+	}
+	dir := e.confDir(id)
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return err
+	}
+	conf := settings
+	for major, s := range settingsSince {
+		if v.Major >= major {
+			conf += s
+		}
+	}
+	for name, value := range map[string]string{
+		"data_directory": e.dataDir(id),
+		"hba_file":       filepath.Join(dir, "pg_hba.conf"),
+		"ident_file":     filepath.Join(dir, "pg_ident.conf"),
+		"ssl_cert_file":  e.tls.certFile,
+		"ssl_key_file":   e.tls.keyFile,
+	} {
+		conf += name + " = " + confQuote(value) + "\n"
+	}
+	ident := "borealis " + identQuote(me.Username) + " " + Superuser + "\n"
+	for name, text := range map[string]string{"postgresql.conf": conf, "pg_hba.conf": hba, "pg_ident.conf": ident} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// confQuote is a value in postgresql.conf.
+func confQuote(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, "'", "''").Replace(s) + "'"
+}
+
+// identQuote is a word in pg_ident.conf. Without quotes one that begins with a
+// slash would be a pattern.
+func identQuote(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
+
+// arguments are the server's: where it is, and where it listens. Being
+// arguments, they also win over a postgresql.auto.conf.
+func (e *Engines) arguments(id string, port int) []string {
+	return []string{
+		"-D", e.dataDir(id),
+		"-c", "config_file=" + filepath.Join(e.confDir(id), "postgresql.conf"),
+		"-c", "listen_addresses=" + e.host,
+		"-c", fmt.Sprintf("port=%d", port),
+		"-c", "unix_socket_directories=" + listQuote(e.socketDir(id)),
+		"-c", "unix_socket_permissions=0700",
+	}
+}
+
+// listQuote is one element of a setting that is a list of names.
+func listQuote(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }

@@ -1,0 +1,161 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// What this file knows of PostgreSQL's binary formats, the same in every
+// version that engines run on: pg_control begins with the system identifier and
+// ends with 32 bytes of nonce and a CRC-32C; the first page of a WAL segment
+// has the identifier at longHeaderID when its header is a long one.
+const (
+	longHeaderID   = 24
+	longHeaderFlag = 0x0002 // in the 16 bits at offset 2
+	nonceSize      = 32
+)
+
+// errTorn says that pg_control was read while the server wrote it.
+var errTorn = errors.New("pg_control is not whole")
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func controlFile(data string) string { return filepath.Join(data, "global", "pg_control") }
+
+// controlCRC is where the checksum in pg_control is. The structure before it
+// grows from version to version, so the place is the one where it is right.
+func controlCRC(control []byte) (int, error) {
+	for at := 128; at+4 <= min(len(control), 512); at += 4 {
+		if binary.NativeEndian.Uint32(control[at:]) == crc32.Checksum(control[:at], castagnoli) {
+			return at, nil
+		}
+	}
+	return 0, errTorn
+}
+
+// readControl reads pg_control of a server that may be running, and writing it:
+// the file is read again until its checksum is right.
+func readControl(ctx context.Context, data string) ([]byte, error) {
+	for attempt := 0; ; attempt++ {
+		control, err := os.ReadFile(controlFile(data))
+		if err != nil {
+			return nil, err
+		}
+		if _, err = controlCRC(control); err == nil {
+			return control, nil
+		}
+		if attempt == 100 {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// newIdentity gives the fresh copy of a template in data a system identifier
+// and a nonce of its own, as initdb would: engines that share them could be
+// taken for each other's replicas, and would betray which users they lack.
+func newIdentity(data string) error {
+	control, err := os.ReadFile(controlFile(data))
+	if err != nil {
+		return err
+	}
+	crc, err := controlCRC(control)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	var random [8]byte
+	rand.Read(random[:])
+	id := uint64(now.Unix())<<32 | uint64(now.Nanosecond()/1000)<<12 | binary.NativeEndian.Uint64(random[:])&0xFFF
+	old := binary.NativeEndian.Uint64(control)
+	binary.NativeEndian.PutUint64(control, id)
+	rand.Read(control[crc-nonceSize : crc])
+	binary.NativeEndian.PutUint32(control[crc:], crc32.Checksum(control[:crc], castagnoli))
+	segments, err := filepath.Glob(filepath.Join(data, "pg_wal", "????????????????????????"))
+	if err != nil {
+		return err
+	}
+	for _, s := range segments {
+		if err := relabelSegment(s, old, id); err != nil {
+			return err
+		}
+	}
+	return overwrite(controlFile(data), control, 0)
+}
+
+// relabelSegment changes the system identifier in a WAL segment.
+func relabelSegment(path string, old, id uint64) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	header := make([]byte, longHeaderID+8)
+	_, err = f.ReadAt(header, 0)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if bytes.Equal(header, zeros[:len(header)]) {
+		return nil // not used yet
+	}
+	if binary.NativeEndian.Uint16(header[2:])&longHeaderFlag == 0 || binary.NativeEndian.Uint64(header[longHeaderID:]) != old {
+		return fmt.Errorf("%s does not begin as a WAL segment does", path)
+	}
+	return overwrite(path, binary.NativeEndian.AppendUint64(nil, id), longHeaderID)
+}
+
+// overwrite puts b at offset at of the file, which stays what it is otherwise.
+func overwrite(path string, b []byte, at int64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(b, at)
+	return errors.Join(err, f.Close())
+}
+
+// controlData is what pg_controldata, of version v, tells of a data directory.
+type controlData map[string]string
+
+func readControlData(ctx context.Context, v Version, data string) (controlData, error) {
+	cmd := exec.CommandContext(ctx, v.program("pg_controldata"), "-D", data)
+	cmd.Env = environment()
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("run pg_controldata on %s: %w", data, err)
+	}
+	c := controlData{}
+	for line := range strings.Lines(string(out)) {
+		if name, value, ok := strings.Cut(line, ":"); ok {
+			c[name] = strings.TrimSpace(value)
+		}
+	}
+	return c, nil
+}
+
+// number is a numeric item.
+func (c controlData) number(name string) (uint64, error) {
+	n, err := strconv.ParseUint(c[name], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("pg_controldata says %q for %q", c[name], name)
+	}
+	return n, nil
+}
+
+// clean reports whether the server was shut down in good order, or never ran:
+// then its files are whole as they are.
+func (c controlData) clean() bool { return c["Database cluster state"] == "shut down" }
