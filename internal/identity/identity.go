@@ -1,0 +1,130 @@
+// Package identity is IAM: accounts, users, groups, roles, policies and access
+// keys. It knows who exists and which policies speak for them, and hands both to
+// the other services; it knows nothing of keys, clusters, sessions or the wire.
+package identity
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"borealis/internal/audit"
+	"borealis/internal/cloud"
+	"borealis/internal/policy"
+)
+
+// Audit is where decisions are put on record.
+type Audit interface {
+	// Record returns nil when the event is on record. Without a record nothing is done.
+	Record(audit.Event) error
+}
+
+// A Sealer keeps secrets from whoever reads the database. Its methods may be
+// called concurrently.
+type Sealer interface {
+	// Seal encrypts and authenticates plaintext, and binds it to context.
+	Seal(plaintext, context []byte) ([]byte, error)
+	// Open returns what Seal was given, if context is the same.
+	Open(sealed, context []byte) ([]byte, error)
+}
+
+// Service is the identity service. All its fields are required. Only its
+// operator's methods (CreateAccount, Accounts, CreateRootKey) and the look-ups
+// that other services make can be asked of it directly; every operation of IAM
+// needs a caller, and As is the only way to name one. It is safe for concurrent
+// use and must not be copied.
+type Service struct {
+	Store  Store
+	Audit  Audit
+	Sealer Sealer
+	Now    func() time.Time
+
+	known caches
+}
+
+// A View is the service as one caller sees it.
+type View struct {
+	*Service
+	caller cloud.Caller
+}
+
+// As is the service in the name of c.
+func (s *Service) As(c cloud.Caller) *View { return &View{s, c} }
+
+// A request is one operation under way: a transaction, and what speaks for the
+// caller in it.
+type request struct {
+	Tx
+	*Service
+	caller   cloud.Caller
+	identity policy.Identity
+}
+
+// read runs fn as a request that changes nothing.
+func (v *View) read(ctx context.Context, fn func(*request) error) error {
+	identity, err := v.IdentityOf(ctx, v.caller)
+	if err != nil {
+		return err
+	}
+	return v.Store.View(ctx, func(tx Tx) error { return fn(&request{tx, v.Service, v.caller, identity}) })
+}
+
+// change runs fn as a request whose changes are kept if it returns nil. When
+// change returns, no look-up answers any more from what was true before.
+func (v *View) change(ctx context.Context, fn func(*request) error) error {
+	identity, err := v.IdentityOf(ctx, v.caller)
+	if err != nil {
+		return err
+	}
+	return v.update(ctx, func(tx Tx) error { return fn(&request{tx, v.Service, v.caller, identity}) })
+}
+
+// update is the store's Update followed by forgetting what may have changed. A
+// transaction that was given up has changed nothing, so that refused requests
+// do not empty the caches; one whose commit failed may have.
+func (s *Service) update(ctx context.Context, fn func(Tx) error) error {
+	done := false
+	err := s.Store.Update(ctx, func(tx Tx) error {
+		err := fn(tx)
+		done = err == nil
+		return err
+	})
+	if done {
+		s.known.forget()
+	}
+	return err
+}
+
+// A resource is what a request wants to act upon.
+type resource struct {
+	arn   string
+	said  string          // how AWS's messages name it; its ARN if empty
+	owner cloud.AccountID // the caller's own account if empty
+	// context holds the condition keys that belong to the resource and the request.
+	context policy.Context
+}
+
+// authorize decides whether the caller may do action to on. Every operation
+// calls it before it shows or changes anything. The decision is written down
+// before it is acted upon; if the transaction is retried, twice, which is better
+// than never.
+func (r *request) authorize(action string, on resource) error {
+	if on.owner == "" {
+		on.owner = r.caller.Account
+	}
+	d := policy.Question{
+		Caller: r.caller, Identity: r.identity, Action: action, Resource: on.arn,
+		Owner: on.owner, Context: on.context, Now: r.Now(),
+	}.Decide()
+	err := r.Audit.Record(audit.Event{
+		Time: r.Now(), Caller: r.caller, Action: action, Resource: on.arn,
+		Owner: on.owner, Allowed: d.Allowed, Reason: d.String(),
+	})
+	if err != nil {
+		return fmt.Errorf("audit %s: %w", action, err)
+	}
+	if !d.Allowed {
+		return r.denied(action, on, d)
+	}
+	return nil
+}
