@@ -1,0 +1,165 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/aws/smithy-go"
+
+	"borealis/internal/sigv4"
+	"borealis/internal/wire"
+)
+
+// A refusal is an answer of the gateway's own, in both protocols' words.
+type refusal struct {
+	status     int    // of query services
+	jsonStatus int    // of JSON services; 0 if it is the same
+	query      string // the code in XML
+	json       string // the code in JSON
+	message    string
+	jsonSays   string // the message in JSON, where it is another
+	fault      smithy.ErrorFault
+}
+
+// Error makes a refusal an error that run can return.
+func (r *refusal) Error() string { return r.query + ": " + r.message }
+
+// in is the refusal as service w says it.
+func (r *refusal) in(w *wire.Service) (int, *smithy.GenericAPIError) {
+	if w.Protocol != wire.JSON {
+		return r.status, &smithy.GenericAPIError{Code: r.query, Message: r.message, Fault: r.fault}
+	}
+	e := &smithy.GenericAPIError{Code: r.json, Message: r.message, Fault: r.fault}
+	if r.jsonSays != "" {
+		e.Message = r.jsonSays
+	}
+	if r.jsonStatus != 0 {
+		return r.jsonStatus, e
+	}
+	return r.status, e
+}
+
+// unauthenticated words the kinds of sigv4's errors. JSON services answer all of
+// them with 400.
+var unauthenticated = map[error]refusal{
+	sigv4.ErrMissing: {
+		query: "MissingAuthenticationToken", json: "MissingAuthenticationTokenException", status: http.StatusForbidden,
+		message: "Request is missing Authentication Token", jsonSays: "Missing Authentication Token",
+	},
+	sigv4.ErrIncomplete: {
+		query: "IncompleteSignature", json: "IncompleteSignatureException", status: http.StatusBadRequest,
+		message: "The request signature does not conform to AWS standards.",
+	},
+	sigv4.ErrUnknown: {
+		query: "InvalidClientTokenId", json: "UnrecognizedClientException", status: http.StatusForbidden,
+		message: "The security token included in the request is invalid.",
+	},
+	sigv4.ErrExpired: {
+		query: "ExpiredToken", json: "ExpiredTokenException", status: http.StatusForbidden,
+		message: "The security token included in the request is expired",
+	},
+	sigv4.ErrMismatch: {
+		query: "SignatureDoesNotMatch", json: "InvalidSignatureException", status: http.StatusForbidden,
+		message: "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.",
+	},
+}
+
+// What is refused for its form rather than its signature.
+var (
+	errMethod = &refusal{
+		query: "MethodNotAllowed", json: "MethodNotAllowedException", status: http.StatusMethodNotAllowed,
+		message: "The HTTP method of this request is not supported. Use POST.",
+	}
+	errOnlyPost = &refusal{
+		query: "MethodNotAllowed", json: "MethodNotAllowedException", status: http.StatusMethodNotAllowed,
+		message: "The HTTP method of this request is not supported by this service. Use POST.",
+	}
+	errTooLarge = &refusal{
+		query: "RequestEntityTooLarge", json: "RequestEntityTooLargeException", status: http.StatusRequestEntityTooLarge,
+		message: "The request body is larger than " + strconv.Itoa(MaxBody) + " bytes.",
+	}
+	errTruncated = &refusal{
+		query: "IncompleteBody", json: "SerializationException", status: http.StatusBadRequest,
+		message: "The request body ended before it was complete.",
+	}
+	errMissingAction = &refusal{
+		query: "MissingAction", json: "UnknownOperationException", status: http.StatusBadRequest,
+		message: "The request is missing an action or a required parameter.",
+	}
+	// Of this one, JSON services send the code alone.
+	errUnknownOperation = &refusal{query: "InvalidAction", json: "UnknownOperationException", status: http.StatusBadRequest}
+)
+
+func unknownAction(action, version string) *refusal {
+	if version == "" {
+		version = "NO_VERSION_SPECIFIED"
+	}
+	return &refusal{
+		query: "InvalidAction", json: "UnknownOperationException", status: http.StatusBadRequest,
+		message: fmt.Sprintf("Could not find operation %.128s for version %.32s", action, version),
+	}
+}
+
+// wrongService refuses a request that is signed for another service than the
+// right one ("" if it cannot be told).
+func wrongService(right string) *refusal {
+	r := unauthenticated[sigv4.ErrMismatch]
+	r.jsonStatus = http.StatusBadRequest
+	r.message = "Credential should be scoped to correct service."
+	if right != "" {
+		r.message = "Credential should be scoped to correct service: '" + right + "'."
+	}
+	return &r
+}
+
+// A panicked is a panic as an error, for the log.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("panic: %v\n%s", p.value, p.stack) }
+
+// fail is the answer for err: in the service's own words if it has some, else
+// the caller gets a number to quote and the operator, in the log, the cause.
+func (x *exchange) fail(err error) answer {
+	status, e := x.word(err)
+	answered, contentType, body := x.wire.EncodeError(x.id, e)
+	if status == 0 {
+		status = answered
+	}
+	a := answer{status: status, contentType: contentType, body: body, code: e.ErrorCode(), err: err}
+	if status == http.StatusMethodNotAllowed {
+		a.allow = http.MethodPost
+		if x.wire.Protocol != wire.JSON {
+			a.allow = "GET, POST"
+		}
+	}
+	return a
+}
+
+// word finds the words for err, and the HTTP status if it is not for the
+// service's tables to say.
+func (x *exchange) word(err error) (int, smithy.APIError) {
+	if s, ok := errors.AsType[*sigv4.Error](err); ok {
+		r := unauthenticated[s.Kind]
+		r.jsonStatus = http.StatusBadRequest
+		if s.Detail != "" {
+			r.message, r.jsonSays = s.Detail, ""
+		}
+		return r.in(x.wire)
+	}
+	if r, ok := errors.AsType[*refusal](err); ok {
+		return r.in(x.wire)
+	}
+	if e, ok := errors.AsType[smithy.APIError](err); ok {
+		return 0, e
+	}
+	return http.StatusInternalServerError, &smithy.GenericAPIError{
+		Code:    "InternalFailure",
+		Message: "The request processing has failed because of an unknown error, exception or failure. Request id: " + x.id,
+		Fault:   smithy.FaultServer,
+	}
+}

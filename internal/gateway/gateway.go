@@ -1,0 +1,223 @@
+// Package gateway is the server's front door: an http.Handler that gives every
+// request an id, holds it to its limits, authenticates it, finds its service
+// and operation, decodes it, runs it as its caller, encodes the answer and logs
+// failures once. It never authorizes, keeps nothing, and knows no operation by
+// name.
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/google/uuid"
+
+	"borealis/internal/cloud"
+	"borealis/internal/sigv4"
+	"borealis/internal/wire"
+)
+
+const (
+	// MaxBody is the largest request body, in bytes. No operation that is offered
+	// has a larger valid request.
+	MaxBody = 1 << 20
+	// maxHeader bounds the request line and the headers.
+	maxHeader = 64 << 10
+	// slowest is how long a client may take to send a request, and the server to
+	// answer it.
+	slowest = time.Minute
+
+	// HealthPath answers GET with 200 and "ok", to anybody.
+	HealthPath = "/_borealis/health"
+)
+
+// Config is what a Gateway needs.
+type Config struct {
+	// Credentials finds the secrets that requests are signed with. Required.
+	Credentials sigv4.Source
+	// Services are served under the names that their wire.Service has. Required.
+	Services []Service
+	// Now is the clock. time.Now if nil.
+	Now func() time.Time
+	// Log gets one line for every request: at level Error for what the server did
+	// wrong, Info for a request that was not authenticated, else Debug.
+	// slog.Default() if nil. It never gets what is secret, nor any parameter.
+	Log *slog.Logger
+}
+
+// A Gateway is the http.Handler. It may be used by many goroutines at once.
+type Gateway struct {
+	verifier *sigv4.Verifier
+	services map[string]Service
+	now      func() time.Time
+	log      *slog.Logger
+}
+
+// New returns a Gateway. It panics if two services have one name.
+func New(cfg Config) *Gateway {
+	g := &Gateway{verifier: sigv4.New(cfg.Credentials), services: map[string]Service{}, now: cfg.Now, log: cfg.Log}
+	for _, s := range cfg.Services {
+		if _, twice := g.services[s.wire.Name]; twice {
+			panic("gateway: two services are called " + s.wire.Name)
+		}
+		g.services[s.wire.Name] = s
+	}
+	if g.now == nil {
+		g.now = time.Now
+	}
+	if g.log == nil {
+		g.log = slog.Default()
+	}
+	return g
+}
+
+// NewServer is an http.Server for h, a Gateway or a mux with one in it, with
+// limits on what a client may send and how long it may take. What net/http has
+// to say goes to log at level Debug: it is clients' misbehaviour.
+func NewServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       slowest,
+		WriteTimeout:      slowest + 10*time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    maxHeader,
+		// Even "OPTIONS *" gets a Gateway's answer.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// ServeHTTP answers a request. It implements http.Handler.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{id: uuid.NewString(), start: time.Now(), wire: g.speaks(r)}
+	h := w.Header()
+	h.Set("x-amzn-RequestId", x.id)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if r.URL.Path == HealthPath && r.Method == http.MethodGet {
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+		w.Write([]byte("ok\n"))
+		return
+	}
+	a := g.answer(w, r, x)
+	g.record(r, x, a)
+	if a.allow != "" {
+		h.Set("Allow", a.allow)
+	}
+	h.Set("Content-Type", a.contentType)
+	w.WriteHeader(a.status)
+	w.Write(a.body) // a client that hangs up now has its answer
+}
+
+// An exchange is what becomes known of a request on its way through.
+type exchange struct {
+	id     string
+	start  time.Time
+	wire   *wire.Service // whose protocol and words errors are in
+	op     string
+	caller cloud.Caller
+}
+
+// An answer is what goes back.
+type answer struct {
+	status      int
+	contentType string
+	body        []byte
+	code        string // of an error
+	err         error  // what went wrong, nil for a success
+	allow       string // the methods that there are, for 405
+}
+
+// answer runs the request and encodes what comes of it. A panic below is one
+// failed request.
+func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, x *exchange) (a answer) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			a = x.fail(&panicked{p, debug.Stack()})
+		}
+	}()
+	out, err := g.run(w, r, x)
+	if err != nil {
+		return x.fail(err)
+	}
+	contentType, body, err := x.wire.Encode(x.op, x.id, out)
+	if err != nil {
+		return x.fail(err)
+	}
+	return answer{status: http.StatusOK, contentType: contentType, body: body}
+}
+
+// run authenticates, routes and runs the request, filling in x as it goes.
+func (g *Gateway) run(w http.ResponseWriter, r *http.Request, x *exchange) (any, error) {
+	body, err := read(w, r)
+	if err != nil {
+		return nil, err
+	}
+	proof, err := g.verifier.Verify(r, body, g.now())
+	if err != nil {
+		return nil, err
+	}
+	x.caller = callerOf(r, x.id, proof)
+	s, op, body, err := g.route(r, proof.Service, body)
+	if err != nil {
+		return nil, err
+	}
+	x.wire, x.op = s.wire, op
+	if !s.serves(op) {
+		return nil, s.wire.NotImplemented(op)
+	}
+	if s.wire.Name == "iam" {
+		// IAM is one for all Regions, and is at home in this one, however a client
+		// with an endpoint of its own was told to sign.
+		x.caller.Region = "us-east-1"
+	}
+	return s.run(r.Context(), x.caller, op, body)
+}
+
+// callerOf is who proof shows, with what else the request tells of its sender.
+func callerOf(r *http.Request, id string, proof sigv4.Verified) cloud.Caller {
+	c := proof.Caller
+	c.Region, c.RequestID, c.UserAgent, c.SecureTransport = proof.Region, id, r.UserAgent(), r.TLS != nil
+	c.SourceIP = r.RemoteAddr
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		c.SourceIP = host
+	}
+	return c
+}
+
+// record writes the request's line in the log.
+func (g *Gateway) record(r *http.Request, x *exchange, a answer) {
+	level, message := slog.LevelDebug, "request"
+	switch {
+	case r.Context().Err() != nil:
+		message = "client went away"
+	case a.status == http.StatusInternalServerError:
+		level, message = slog.LevelError, "request failed"
+	case a.err != nil && x.caller.AccessKeyID == "":
+		level, message = slog.LevelInfo, "request refused"
+	}
+	ctx := context.WithoutCancel(r.Context())
+	if !g.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("id", x.id), slog.String("service", x.wire.Name), slog.String("operation", x.op),
+		slog.String("region", string(x.caller.Region)), slog.String("caller", x.caller.ARN),
+		slog.String("from", r.RemoteAddr), slog.Int("status", a.status), slog.Duration("took", time.Since(x.start)),
+	}
+	if a.err != nil {
+		attrs = append(attrs, slog.String("code", a.code))
+	}
+	if level != slog.LevelDebug {
+		// A service's own words may quote parameters; these causes do not.
+		attrs = append(attrs, slog.Any("err", a.err))
+	}
+	g.log.LogAttrs(ctx, level, message, attrs...)
+}

@@ -1,0 +1,121 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"borealis/internal/sigv4"
+	"borealis/internal/wire"
+)
+
+// read reads the request's body, or refuses its method or size.
+func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.Method != http.MethodPost && r.Method != http.MethodGet {
+		return nil, errMethod
+	}
+	if r.ContentLength > MaxBody {
+		return nil, errTooLarge
+	}
+	var b bytes.Buffer
+	if r.ContentLength > 0 {
+		b.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	_, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, MaxBody))
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, errTooLarge
+	}
+	if err != nil {
+		return nil, errTruncated
+	}
+	return b.Bytes(), nil
+}
+
+// speaks guesses from the request's looks, before anything of it is proved, in
+// which service's words to turn it away.
+func (g *Gateway) speaks(r *http.Request) *wire.Service {
+	claimed, known := g.services[sigv4.Claimed(r)]
+	json := r.Header.Get("X-Amz-Target") != ""
+	switch {
+	case known && (!json || claimed.wire.Protocol == wire.JSON):
+		return claimed.wire
+	case json, strings.Contains(r.Header.Get("Content-Type"), "x-amz-json"):
+		return wire.KMS
+	}
+	return wire.STS
+}
+
+// route finds the service that the request is signed for and the operation that
+// it names, and the parameters to decode.
+func (g *Gateway) route(r *http.Request, name string, body []byte) (Service, string, []byte, error) {
+	s, ok := g.services[name]
+	if !ok {
+		return Service{}, "", nil, wrongService("")
+	}
+	target := r.Header.Get("X-Amz-Target")
+	if prefix, op, _ := strings.Cut(target, "."); target != "" {
+		if s.wire.Protocol == wire.JSON && prefix == s.wire.Target {
+			op, err := jsonOperation(r, s.wire, op)
+			return s, op, body, err
+		}
+		for _, other := range g.services {
+			if other.wire.Protocol == wire.JSON && prefix == other.wire.Target {
+				return Service{}, "", nil, wrongService(other.wire.Name)
+			}
+		}
+		return Service{}, "", nil, errUnknownOperation
+	}
+	if s.wire.Protocol == wire.JSON {
+		return Service{}, "", nil, errUnknownOperation
+	}
+	form := parameters(r.URL.RawQuery, body)
+	op, err := queryOperation(s.wire, form)
+	return s, op, form, err
+}
+
+func jsonOperation(r *http.Request, w *wire.Service, op string) (string, error) {
+	if r.Method != http.MethodPost {
+		return "", errOnlyPost
+	}
+	if _, ok := w.Operation(op); !ok {
+		return "", w.UnknownOperation(op)
+	}
+	return op, nil
+}
+
+// queryOperation is the Action of a request to a query service, which must be of
+// the Version that the service has.
+func queryOperation(w *wire.Service, form []byte) (string, error) {
+	action, version := wire.Action(form), versionOf(form)
+	if action == "" {
+		return "", errMissingAction
+	}
+	if _, ok := w.Operation(action); !ok || version != w.Version {
+		return "", unknownAction(action, version)
+	}
+	return action, nil
+}
+
+// parameters are the request's parameters: those of the query string and those
+// of the body.
+func parameters(query string, body []byte) []byte {
+	switch {
+	case query == "":
+		return body
+	case len(body) == 0:
+		return []byte(query)
+	}
+	return slices.Concat([]byte(query), []byte{'&'}, body)
+}
+
+// versionOf is the API version that a form names.
+func versionOf(form []byte) string {
+	for part := range bytes.SplitSeq(form, []byte{'&'}) {
+		if value, ok := bytes.CutPrefix(part, []byte("Version=")); ok {
+			return string(value)
+		}
+	}
+	return ""
+}
