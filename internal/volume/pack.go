@@ -1,0 +1,156 @@
+package volume
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// The layout of a pack: see docs/format.md, "Pack".
+const (
+	packMagic      = "BRLSPACK"
+	packHeaderSize = len(packMagic) + 4 + vaultLen
+
+	packBuffers = 4 // packs in memory: one being filled, the others being put
+)
+
+// packHeader starts every pack of a vault.
+func packHeader(dst []byte, vaultID []byte) []byte {
+	dst = append(dst, packMagic...)
+	dst = binary.BigEndian.AppendUint32(dst, Version)
+	return append(dst, vaultID...)
+}
+
+// A packer gathers chunks into packs and puts these while the next are filled.
+// Its memory is packBuffers packs, whatever the volume.
+type packer struct {
+	ctx    context.Context // of the whole volume; its cancel stops the packer
+	cancel context.CancelCauseFunc
+	e      *Engine
+	keys   *keys
+	index  *index
+	pins   *pinning
+	// put is told of each pack that has become durable. Calls may be concurrent.
+	put func(*openPack) error
+
+	free chan []byte // buffers; nil until first used
+	wg   sync.WaitGroup
+
+	mu      sync.Mutex
+	current *openPack
+	created []packName // packs that may be there because of us
+
+	stored atomic.Int64 // bytes of packs put
+}
+
+// An openPack is a pack that is being filled or put.
+type openPack struct {
+	name   packName
+	place  uint32 // in the index
+	data   []byte
+	blocks []block
+}
+
+func newPacker(ctx context.Context, e *Engine, k *keys, x *index, pins *pinning) *packer {
+	p := &packer{e: e, keys: k, index: x, pins: pins, free: make(chan []byte, packBuffers)}
+	p.ctx, p.cancel = context.WithCancelCause(ctx)
+	p.put = func(*openPack) error { return nil }
+	for range packBuffers {
+		p.free <- nil
+	}
+	return p
+}
+
+// during is ctx for work that feeds the packer: it ends when the packer does, with
+// the packer's cause.
+func (p *packer) during(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	detach := context.AfterFunc(p.ctx, func() { cancel(context.Cause(p.ctx)) })
+	return ctx, func() { detach(); cancel(nil) }
+}
+
+// add stores a sealed chunk and tells the index where. sealed may be used again
+// when it returns.
+func (p *packer) add(c chunk, sealed []byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.current != nil && len(p.current.data)+len(sealed) > PackSize {
+		p.send()
+	}
+	if p.current == nil {
+		if err := p.start(); err != nil {
+			return err
+		}
+	}
+	o := p.current
+	b := block{hash: c.hash, pack: o.place, offset: uint32(len(o.data)), length: uint32(len(sealed)), codec: c.codec}
+	o.data = append(o.data, sealed...)
+	o.blocks = append(o.blocks, b)
+	p.index.set(b)
+	return nil
+}
+
+// start opens a pack as soon as there is a buffer for it. The pack is pinned
+// before it can be seen.
+func (p *packer) start() error {
+	var buf []byte
+	select {
+	case buf = <-p.free:
+	case <-p.ctx.Done():
+		return context.Cause(p.ctx)
+	}
+	if buf == nil {
+		buf = make([]byte, 0, PackSize)
+	}
+	o := &openPack{name: newPackName(), data: packHeader(buf[:0], p.keys.vaultID)}
+	o.place = p.index.addPack(pack{name: o.name})
+	p.pins.pin(pack{name: o.name})
+	p.created = append(p.created, o.name)
+	p.current = o
+	return nil
+}
+
+// send puts the current pack in the background. p.mu is held, and may be held by
+// one who waits for a buffer: what runs in the background does not take it.
+func (p *packer) send() {
+	o := p.current
+	p.current = nil
+	p.index.setSize(o.place, len(o.data))
+	p.wg.Go(func() {
+		if err := p.store(o); err != nil {
+			p.cancel(err)
+		}
+		p.free <- o.data
+	})
+}
+
+func (p *packer) store(o *openPack) error {
+	if err := p.ctx.Err(); err != nil {
+		return err
+	}
+	name := o.name.object(p.keys.vault)
+	if err := p.e.backend.Put(p.ctx, name, o.data); err != nil {
+		return fmt.Errorf("put pack %s: %w", name, err)
+	}
+	p.stored.Add(int64(len(o.data)))
+	return p.put(o)
+}
+
+// flush puts what is left and waits until every pack is durable.
+func (p *packer) flush() error {
+	p.mu.Lock()
+	if p.current != nil {
+		p.send()
+	}
+	p.mu.Unlock()
+	p.wg.Wait()
+	return context.Cause(p.ctx)
+}
+
+// stop waits until nothing of the packer is under way.
+func (p *packer) stop(cause error) {
+	p.cancel(cause)
+	p.wg.Wait()
+}
