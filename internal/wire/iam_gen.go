@@ -136,7 +136,7 @@ var iamTables = tables{
 		{Name: "ListUserTags"},
 		{Name: "ListUsers"},
 		{Name: "ListVirtualMFADevices"},
-		{Name: "PutAccountProperties", Empty: true},
+		{Name: "PutAccountProperties"},
 		{Name: "PutGroupPolicy", Empty: true},
 		{Name: "PutRolePermissionsBoundary", Empty: true},
 		{Name: "PutRolePolicy", Empty: true},
@@ -516,9 +516,9 @@ var iamTables = tables{
 			{field: "PolicyName", shape: "policyNameType", required: true},
 		}},
 		{name: "InlinePolicyIdentifierType", members: []member{
-			{field: "PolicyName", required: true},
-			{field: "AttachmentType", required: true},
 			{field: "AttachmentName", required: true},
+			{field: "AttachmentType", required: true},
+			{field: "PolicyName", required: true},
 		}},
 		{name: "ListAccessKeysInput", members: []member{
 			{field: "UserName", shape: "existingUserNameType"},

@@ -11,27 +11,24 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// decodeJSON reads a JSON document into in. Members that the operation does not
+// readJSON reads a JSON document into v. Members that the operation does not
 // have are passed over, as AWS does; names are case-sensitive, null is absent,
 // and of members given twice the last counts.
-func (s *Service) decodeJSON(op string, body []byte, in any) error {
-	p, v, err := s.planOf(in, op, "Input")
-	if err != nil {
-		return err
+func (c *codec) readJSON(p *plan, v reflect.Value, body []byte) error {
+	d := jsonDecoder{scanner: scanner{text: body}, rules: c.rules}
+	switch {
+	case d.next() == 0 && d.at == len(body):
+		return nil
+	case d.next() != '{':
+		return serialization(errJSON.Error())
 	}
-	d := jsonDecoder{scanner: scanner{text: body}, rules: s.rules}
-	if d.next() != 0 {
-		if d.next() != '{' {
-			return serialization(errJSON.Error())
-		}
-		if err := d.structure(p, v); err != nil {
-			return d.apiError(err)
-		}
-		if d.next() != 0 || d.at < len(d.text) {
-			return serialization(errJSON.Error())
-		}
+	if err := d.structure(p, v); err != nil {
+		return d.apiError(err)
 	}
-	return s.check(p, v)
+	if d.next() != 0 || d.at < len(body) {
+		return serialization(errJSON.Error())
+	}
+	return nil
 }
 
 // serialization is what a JSON service answers to what it cannot read.

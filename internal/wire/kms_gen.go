@@ -101,8 +101,8 @@ var kmsTables = tables{
 		}},
 		{name: "DecapsulateInput", members: []member{
 			{field: "EncapsulationAlgorithm", required: true},
-			{field: "SharedSecretCiphertextBlob", required: true},
 			{field: "KeyId", required: true},
+			{field: "SharedSecretCiphertextBlob", required: true},
 		}},
 		{name: "DecryptInput", members: []member{
 			{field: "CiphertextBlob", shape: "CiphertextType"},
@@ -152,8 +152,8 @@ var kmsTables = tables{
 			{field: "RotationPeriodInDays", shape: "RotationPeriodInDaysType"},
 		}},
 		{name: "EncapsulateInput", members: []member{
-			{field: "KeyId", required: true},
 			{field: "EncapsulationAlgorithm", required: true},
+			{field: "KeyId", required: true},
 		}},
 		{name: "EncryptInput", members: []member{
 			{field: "KeyId", shape: "KeyIdType", required: true},

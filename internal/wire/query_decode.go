@@ -34,25 +34,18 @@ func Action(body []byte) string {
 	return ""
 }
 
-// decodeQuery reads form-encoded parameters into in. Parameters that the
+// readQuery reads form-encoded parameters into v. Parameters that the
 // operation does not have are passed over, as AWS does; of parameters given
 // twice the first counts. The elements of a list are numbered behind any word,
 // or behind the list's own name; the numbers say their order and need not be
 // dense.
-func (s *Service) decodeQuery(op string, body []byte, in any) error {
-	p, v, err := s.planOf(in, op, "Input")
-	if err != nil {
-		return err
-	}
+func (c *codec) readQuery(p *plan, v reflect.Value, body []byte) error {
 	ps, err := parse(body)
 	if err != nil {
 		return err
 	}
-	d := queryDecoder{s.rules}
-	if _, err := d.structure(p, v, ps, 0); err != nil {
-		return err
-	}
-	return s.check(p, v)
+	_, err = queryDecoder{c.rules}.structure(p, v, ps, 0)
+	return err
 }
 
 // parse splits and unescapes parameters, and sorts them so that those with a

@@ -283,10 +283,10 @@ var rdsTables = tables{
 		}},
 		{name: "CreateDBCapacityReservationInput", members: []member{
 			{field: "AvailabilityZones", element: "AvailabilityZone", required: true},
-			{field: "Engine", required: true},
 			{field: "CapacityPerAvailabilityZone", required: true},
 			{field: "DBCapacityReservationName", required: true},
 			{field: "DBInstanceClass", required: true},
+			{field: "Engine", required: true},
 			{field: "Tags", element: "Tag"},
 		}},
 		{name: "CreateDBClusterEndpointInput", members: []member{

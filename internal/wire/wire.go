@@ -13,6 +13,7 @@ package wire
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -97,10 +98,22 @@ func (s *Service) Decode(op string, body []byte, in any) error {
 	if _, ok := s.Operation(op); !ok {
 		return s.UnknownOperation(op)
 	}
-	if s.Protocol == JSON {
-		return s.decodeJSON(op, body, in)
+	p, v, err := s.planOf(in, op, "Input")
+	if err != nil {
+		return err
 	}
-	return s.decodeQuery(op, body, in)
+	if err := s.read(p, v, body); err != nil {
+		return err
+	}
+	return s.check(p, v)
+}
+
+// read is Decode without the constraints.
+func (s *Service) read(p *plan, v reflect.Value, body []byte) error {
+	if s.Protocol == JSON {
+		return s.readJSON(p, v, body)
+	}
+	return s.readQuery(p, v, body)
 }
 
 // Encode writes out, a pointer to the SDK's output struct of operation op. An

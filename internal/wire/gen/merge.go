@@ -41,7 +41,7 @@ func merge(m *model, s *sdk) (*table, error) {
 	}
 	for _, name := range s.operations {
 		if _, ok := t.operations[name]; !ok {
-			t.operations[name] = s.inputOnly[name]
+			t.operations[name] = m.Metadata.Protocol == "query" && !s.results[name]
 		}
 	}
 	t.addFaults()
@@ -136,7 +136,8 @@ func (t *table) addFaults() {
 
 // complete adds what only the SDK knows, and compares what both do.
 func (t *table) complete() error {
-	for p, f := range t.sdk.fields {
+	for _, p := range sorted(t.sdk.fields) {
+		f := t.sdk.fields[p]
 		if t.sdk.exceptions[p.structure] {
 			continue // errors are written without reflection
 		}
@@ -155,7 +156,7 @@ func (t *table) complete() error {
 			return fmt.Errorf("%s.%s is %q of %q in the model and %q of %q in the SDK", p.structure, p.field, m.wire, m.element, f.name, f.element)
 		}
 	}
-	for p := range t.sdk.required {
+	for _, p := range sorted(t.sdk.required) {
 		st := t.structures[p.structure]
 		if st == nil {
 			st = new(structure)
@@ -171,6 +172,13 @@ func (t *table) complete() error {
 		st.sortTail()
 	}
 	return t.checkText()
+}
+
+// sorted are the places of a map in an order that does not change.
+func sorted[V any](m map[place]V) []place {
+	return slices.SortedFunc(maps.Keys(m), func(a, b place) int {
+		return cmp.Or(strings.Compare(a.structure, b.structure), strings.Compare(a.field, b.field))
+	})
 }
 
 func (s *structure) member(field string) *member {
@@ -200,7 +208,7 @@ func (s *structure) sortTail() {
 }
 
 func (t *table) checkText() error {
-	for name := range maps.Keys(t.shapes) {
+	for name := range t.shapes {
 		if !utf8.ValidString(t.model.Shapes[name].Pattern) {
 			return fmt.Errorf("the pattern of %s is not UTF-8", name)
 		}

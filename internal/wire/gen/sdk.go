@@ -16,7 +16,7 @@ import (
 // An sdk is what the sources of an SDK module say about the wire.
 type sdk struct {
 	operations []string
-	inputOnly  map[string]bool      // operations whose output has no members
+	results    map[string]bool      // query operations that have an output
 	fields     map[place]*wireField // of structures that the module (de)serializes by hand
 	required   map[place]bool
 	faults     map[string]bool // error codes
@@ -39,7 +39,7 @@ func moduleDir(module string) (string, error) {
 }
 
 func readSDK(dir string) (*sdk, error) {
-	s := &sdk{inputOnly: map[string]bool{}, fields: map[place]*wireField{}, required: map[place]bool{}, faults: map[string]bool{}, exceptions: map[string]bool{}}
+	s := &sdk{results: map[string]bool{}, fields: map[place]*wireField{}, required: map[place]bool{}, faults: map[string]bool{}, exceptions: map[string]bool{}}
 	files, err := filepath.Glob(filepath.Join(dir, "api_op_*.go"))
 	if err != nil {
 		return nil, err
@@ -50,11 +50,6 @@ func readSDK(dir string) (*sdk, error) {
 			continue
 		}
 		s.operations = append(s.operations, name)
-		text, err := os.ReadFile(f)
-		if err != nil {
-			return nil, fmt.Errorf("read SDK: %w", err)
-		}
-		s.inputOnly[name] = emptyOutput.Match(text)
 	}
 	// A service whose module serializes by schema has neither of the first two.
 	return s, errors.Join(
@@ -82,12 +77,11 @@ func (s *sdk) read(dir, file string, parse func(lines []string)) error {
 }
 
 var (
-	emptyOutput = regexp.MustCompile(`type \w+Output struct \{\n(\t// [^\n]*\n)*\tResultMetadata `)
-
 	funcLine  = regexp.MustCompile(`^func aws\w+_(?:de)?serialize(?:OpDocument|Document)(\w+)\(v (\S+),`)
 	arrayLine = regexp.MustCompile(`:= value\.Array\("(\w+)"\)`)
 	nameLine  = regexp.MustCompile(`(?:object\.Key\(|case strings\.EqualFold\()"(\w+)"`)
 	fieldUse  = regexp.MustCompile(`\bs?v\.([A-Z]\w*)`)
+	result    = regexp.MustCompile(`GetElement\("(\w+)Result"\)`)
 	listCall  = regexp.MustCompile(`aws\w+_(?:de)?serializeDocument(\w+)\(&?s?v\.(\w+),`)
 )
 
@@ -101,6 +95,9 @@ func (s *sdk) names(lines []string) {
 		if m := funcLine.FindStringSubmatch(line); m != nil {
 			fn, typ, name = m[1], m[2], ""
 			continue
+		}
+		if m := result.FindStringSubmatch(line); m != nil {
+			s.results[m[1]] = true
 		}
 		if m := arrayLine.FindStringSubmatch(line); m != nil {
 			elements[fn] = m[1]

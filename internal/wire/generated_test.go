@@ -1,0 +1,41 @@
+package wire_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// The generated tables are what the generator makes of the models and the
+// SDK. The models are looked for beside the checkout, or where BOREALIS_MODELS
+// says.
+func TestTablesAreUpToDate(t *testing.T) {
+	models := os.Getenv("BOREALIS_MODELS")
+	if models == "" {
+		models = filepath.Join("..", "..", "..", "shared", "models")
+	}
+	models, err := filepath.Abs(models)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(models, "kms.json")); err != nil {
+		t.Skipf("SKIPPED: the generated tables are not compared: no API models in %s; set BOREALIS_MODELS", models)
+	}
+	dir := t.TempDir()
+	cmd := exec.Command("go", "run", "./gen", "-models", models, "-out", dir)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("generate: %v\n%s", err, out)
+	}
+	for _, service := range []string{"kms", "rds", "iam", "sts"} {
+		name := service + "_gen.go"
+		want, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is not what the generator makes (%v): run go generate ./internal/wire", name, err)
+		}
+	}
+}
