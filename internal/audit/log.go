@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -49,8 +48,8 @@ type Log struct {
 	mu      sync.Mutex
 	file    file
 	written int64  // bytes in file
-	pending []byte // whole lines, not yet written
-	torn    bool   // the file may end in half a line: begin a new one first
+	pending []byte // not yet written
+	inLine  bool   // the file ends in half a line, of which pending is the rest
 	dirty   bool   // written since the last sync
 	err     error  // why the last write or sync failed; nil if it did not
 	closed  bool
@@ -115,7 +114,10 @@ func (l *Log) open() error {
 	if info.Size() == 0 {
 		syncDir(filepath.Dir(l.path))
 	}
-	l.file, l.written, l.torn = f, info.Size(), last[0] != '\n'
+	l.file, l.written = f, info.Size()
+	if last[0] != '\n' {
+		l.pending = append([]byte{'\n'}, l.pending...)
+	}
 	return nil
 }
 
@@ -157,10 +159,7 @@ func (l *Log) Flush() error {
 	if l.closed {
 		return ErrClosed
 	}
-	l.flush()
-	l.dirty = true // syncAside may still be at it; Flush promises that it is done
-	l.sync()
-	return l.err
+	return l.settle()
 }
 
 // Close writes and syncs what is recorded, and ends the Log. Closing it again
@@ -171,11 +170,8 @@ func (l *Log) Close() error {
 		l.mu.Unlock()
 		return nil
 	}
-	l.flush()
-	l.dirty = true // syncAside may still be at it; Close promises that it is done
-	l.sync()
 	l.closed = true
-	err := errors.Join(l.err, l.file.Close())
+	err := errors.Join(l.settle(), l.file.Close())
 	l.mu.Unlock()
 	close(l.stop)
 	<-l.done
@@ -219,58 +215,59 @@ func (l *Log) syncAside() {
 	defer l.mu.Unlock()
 	if err != nil && l.file == f && !l.closed {
 		// Otherwise rotate or Close has synced f before closing it.
-		l.err, l.dirty = err, true
+		l.err, l.dirty = fmt.Errorf("sync audit log: %w", err), true
 	}
 }
 
-// flush writes what is pending, and leaves in err how that went. Lines that did
-// not get into the file whole stay pending.
+// settle writes and syncs, and waits for both.
+func (l *Log) settle() error {
+	l.flush()
+	if err := l.sync(); l.err == nil { // even if syncAside is at it just now
+		l.err = err
+	}
+	return l.err
+}
+
+// flush writes what is pending, and leaves in err how that went.
 func (l *Log) flush() {
 	failing := l.err != nil
 	if len(l.pending) > 0 {
 		l.err = l.write()
 	}
 	if failing && len(l.pending) == 0 {
-		l.sync() // what failed may have been a sync: only another tells
+		l.err = l.sync() // what failed may have been a sync: only another tells
 	}
 }
 
-// write writes what is pending, in a new file if the present one is full.
+// write writes what is pending, in a new file if the present one is full. What
+// did not get into the file stays pending, from the byte where it broke off.
 func (l *Log) write() error {
-	if l.written > 0 && l.written+int64(len(l.pending)) > l.size {
+	if !l.inLine && l.written > 0 && l.written+int64(len(l.pending)) > l.size {
 		if err := l.rotate(); err != nil {
 			return fmt.Errorf("rotate audit log: %w", err)
 		}
 	}
-	if l.torn {
-		if _, err := l.file.Write([]byte{'\n'}); err != nil {
-			return fmt.Errorf("write audit log: %w", err)
-		}
-		l.written++
-		l.torn = false
-	}
 	n, err := l.file.Write(l.pending)
-	l.written += int64(n)
-	l.dirty = l.dirty || n > 0
-	whole := n
-	if err != nil {
-		err = fmt.Errorf("write audit log: %w", err)
-		whole = bytes.LastIndexByte(l.pending[:n], '\n') + 1
-		l.torn = n > whole
+	if n > 0 {
+		l.written += int64(n)
+		l.dirty = true
+		l.inLine = l.pending[n-1] != '\n'
 	}
-	l.pending = append(l.pending[:0], l.pending[whole:]...)
-	return err
+	l.pending = append(l.pending[:0], l.pending[n:]...)
+	if err != nil {
+		return fmt.Errorf("write audit log: %w", err)
+	}
+	return nil
 }
 
-// sync makes what is written durable, and leaves in err how that went.
-func (l *Log) sync() {
-	if !l.dirty && l.err == nil {
-		return
+// sync makes what is written durable.
+func (l *Log) sync() error {
+	err := l.file.Sync()
+	l.dirty = err != nil
+	if err != nil {
+		err = fmt.Errorf("sync audit log: %w", err)
 	}
-	if l.err = l.file.Sync(); l.err != nil {
-		l.err = fmt.Errorf("sync audit log: %w", l.err)
-	}
-	l.dirty = l.err != nil
+	return err
 }
 
 // rotate begins a new file. It may be done again after a crash or a failure
