@@ -1,0 +1,286 @@
+package clusters
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"borealis/internal/cloud"
+)
+
+// state is what a service knows while its process lives and no longer.
+type state struct {
+	owner string        // of leases: this process
+	woken chan struct{} // holds a token when there may be new operations
+
+	mu      sync.Mutex
+	cancels map[string]context.CancelCauseFunc // of running operations, by subject
+	moved   map[string]progress                // by subject
+}
+
+type progress struct{ done, total int64 }
+
+func (s *Service) live() *state {
+	s.once.Do(func() {
+		s.state = &state{
+			owner: newID("process-"), woken: make(chan struct{}, 1),
+			cancels: map[string]context.CancelCauseFunc{}, moved: map[string]progress{},
+		}
+	})
+	return s.state
+}
+
+// percent is how much of the work on subject is done: 100 only when it is over.
+func (st *state) percent(subject string) int32 {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	p := st.moved[subject]
+	if p.total <= 0 {
+		return 0
+	}
+	return min(99, int32(float64(p.done)/float64(p.total)*100))
+}
+
+func (s *Service) log() *slog.Logger {
+	if s.Log == nil {
+		return slog.Default()
+	}
+	return s.Log
+}
+
+// wake lets the worker know that there may be new operations.
+func (s *Service) wake() {
+	select {
+	case s.live().woken <- struct{}{}:
+	default: // it knows already
+	}
+}
+
+var errCancelled = errors.New("cancelled")
+
+// cancel ends the running operation about subject, if there is one.
+func (s *Service) cancel(subject string) {
+	st := s.live()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if end := st.cancels[subject]; end != nil {
+		end(errCancelled)
+	}
+}
+
+const (
+	maxAttempts = 5  // of an operation that takes its process with it
+	quickJobs   = 16 // that move no bytes, at once
+)
+
+// A worker carries out operations, each in a goroutine.
+type worker struct {
+	*Service
+	bulk  chan struct{} // a place for each job that moves bytes
+	quick chan struct{} // and for each that does not
+	wg    sync.WaitGroup
+
+	mu     sync.Mutex
+	active map[string]bool      // operations being carried out
+	busy   map[string]bool      // lanes of clusters whose engine is being brought back
+	later  map[string]time.Time // operations that did not end, and when to try again
+}
+
+// Run carries out operations until ctx ends, and returns when all work has
+// stopped. It first takes over from the process before it: what that one left
+// behind is swept, engines are brought back, and unfinished operations go on.
+// One process at a time may Run on a store.
+func (s *Service) Run(ctx context.Context) error {
+	w := &worker{
+		Service: s, bulk: make(chan struct{}, max(s.Workers, 1)), quick: make(chan struct{}, quickJobs),
+		active: map[string]bool{}, busy: map[string]bool{}, later: map[string]time.Time{},
+	}
+	if s.Workers == 0 {
+		w.bulk = make(chan struct{}, 4)
+	}
+	defer w.wg.Wait()
+	if err := s.Reconcile(ctx); err != nil {
+		return fmt.Errorf("sweep: %w", err)
+	}
+	if err := w.takeOver(ctx); err != nil {
+		return fmt.Errorf("take over: %w", err)
+	}
+	for {
+		next, err := w.dispatch(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.log().ErrorContext(ctx, "operations cannot be read; trying again", "err", err)
+			next = time.Second
+		}
+		timer := time.NewTimer(next)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-s.live().woken:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// takeOver frees the leases of processes that are no more, and brings back the
+// engines that are to run.
+func (w *worker) takeOver(ctx context.Context) error {
+	var back []Cluster
+	err := w.Store.Update(ctx, func(tx Tx) error {
+		ops, err := tx.Operations()
+		if err != nil {
+			return err
+		}
+		for _, op := range ops {
+			op.Lease = Lease{}
+			w.report(op.Subject, op.Done, op.Total)
+			if err := tx.PutOperation(op); err != nil {
+				return err
+			}
+		}
+		back, err = toBringBack(tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, c := range back {
+		w.busy[c.ID] = true
+	}
+	for _, c := range back {
+		w.wg.Go(func() {
+			w.quick <- struct{}{}
+			defer func() { <-w.quick; w.free(c.ID) }()
+			w.bringBack(ctx, c)
+		})
+	}
+	return nil
+}
+
+func (w *worker) free(lane string) {
+	w.mu.Lock()
+	delete(w.busy, lane)
+	w.mu.Unlock()
+	w.wake()
+}
+
+// idle is how long the worker sleeps if nothing wakes it.
+const idle = time.Hour
+
+// dispatch starts every operation that can start now, and says when to look
+// again at the latest. An operation waits for those before it in its lane, and
+// one that deletes a volume for those before it that read the volume.
+func (w *worker) dispatch(ctx context.Context) (time.Duration, error) {
+	var ops []Operation
+	if err := w.Store.View(ctx, func(tx Tx) (err error) {
+		ops, err = tx.Operations()
+		return err
+	}); err != nil {
+		return idle, err
+	}
+	taken, next := map[string]bool{}, idle
+	for _, op := range ops {
+		blocked := taken[op.Lane]
+		taken[op.Lane], taken[op.Reads] = true, true
+		if blocked {
+			continue
+		}
+		wait, ok := w.reserve(op)
+		if !ok {
+			next = min(next, wait)
+			continue
+		}
+		if err := w.start(ctx, op); err != nil {
+			return next, err
+		}
+	}
+	return next, nil
+}
+
+// reserve takes a place for op, unless it is being carried out, its cluster is
+// busy, its time has not come (it says how long that is) or all places are taken.
+func (w *worker) reserve(op Operation) (wait time.Duration, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.active[op.ID] || w.busy[op.Lane] {
+		return idle, false
+	}
+	if wait := time.Until(w.later[op.ID]); wait > 0 {
+		return wait, false
+	}
+	select {
+	case w.places(op) <- struct{}{}:
+	default:
+		return idle, false // whoever leaves a place wakes the worker
+	}
+	w.active[op.ID] = true
+	return 0, true
+}
+
+func (w *worker) places(op Operation) chan struct{} {
+	if jobs[op.Kind].bulk {
+		return w.bulk
+	}
+	return w.quick
+}
+
+// start takes the lease of op and carries it out in a goroutine.
+func (w *worker) start(ctx context.Context, op Operation) error {
+	err := w.Store.Update(ctx, func(tx Tx) (err error) {
+		if op, err = tx.Operation(op.ID); err != nil {
+			return err
+		}
+		op.Attempts++
+		op.Lease = w.lease()
+		return tx.PutOperation(op)
+	})
+	if err != nil {
+		w.leave(op)
+		if errors.Is(err, cloud.ErrNotFound) {
+			return nil // it ended between two looks
+		}
+		return err
+	}
+	w.wg.Go(func() {
+		defer w.wake()
+		defer w.leave(op)
+		if err := w.finish(ctx, op); err != nil && ctx.Err() == nil {
+			wait := min(time.Minute, 100*time.Millisecond<<min(op.Attempts, 10))
+			w.log().ErrorContext(ctx, "operation did not end; it will be tried again", "operation", op.ID, "kind", op.Kind, "subject", op.Subject, "in", wait, "err", err)
+			w.mu.Lock()
+			w.later[op.ID] = time.Now().Add(wait)
+			w.mu.Unlock()
+		}
+	})
+	return nil
+}
+
+func (w *worker) leave(op Operation) {
+	<-w.places(op)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.active, op.ID)
+}
+
+func (s *Service) lease() Lease {
+	return Lease{Owner: s.live().owner, Until: s.Now().Add(10 * s.keyCheck())}
+}
+
+func (s *Service) keyCheck() time.Duration {
+	if s.KeyCheck == 0 {
+		return 3 * time.Second
+	}
+	return s.KeyCheck
+}
+
+// report notes how far the work on subject is.
+func (s *Service) report(subject string, done, total int64) {
+	st := s.live()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.moved[subject] = progress{done, total}
+}
