@@ -1,0 +1,155 @@
+package keys
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"borealis/internal/audit"
+	"borealis/internal/cloud"
+	"borealis/internal/policy"
+)
+
+// An ask is what a request wants of one key.
+type ask struct {
+	action     string            // "Decrypt"
+	key        string            // the KeyId parameter
+	context    policy.Context    // condition keys of this request; may be nil
+	encryption map[string]string // the encryption context of a cryptographic operation
+	tokens     []string          // grant tokens
+	// child is the grant to be made, for CreateGrant: a grant that delegates
+	// CreateGrant allows no child that is wider than itself.
+	child *Grant
+	// byCiphertext says that the request did not name the key: the ciphertext did.
+	byCiphertext bool
+}
+
+// open finds the key that a names, decides whether the caller may do a.action
+// to it, and refuses if the key's state does not permit it. Operations on a key
+// start here.
+func (v *View) open(ctx context.Context, a ask) (target, error) {
+	for {
+		t, err := v.find(ctx, a.action, a.key)
+		if err != nil {
+			return target{}, err
+		}
+		if err := v.authorize(ctx, t, a); err != nil {
+			return target{}, err
+		}
+		if t.unborn {
+			if err := v.bear(ctx, t); err != nil {
+				return target{}, err
+			}
+			continue // and find what this request or another one has made
+		}
+		return t, usable(&t.Key, a.action)
+	}
+}
+
+// authorize decides whether the caller may do a.action to t, and puts the
+// decision on record before anybody acts upon it.
+func (v *View) authorize(ctx context.Context, t target, a ask) error {
+	if err := v.checkTokens(ctx, a.tokens); err != nil {
+		return err
+	}
+	q := policy.Question{
+		Action: "kms:" + a.action, Resource: t.arn, Owner: t.ref.Account,
+		ResourcePolicy: &policy.Policy{}, ResourceMustAllow: true, Context: policy.Context{},
+	}
+	// A key that is not there answers as one whose policy lets nobody in.
+	if t.loaded != nil {
+		maps.Copy(q.Context, t.context)
+		if rules[a.action].foreign || t.ref.Account == v.caller.Account {
+			q.ResourcePolicy = t.policy
+			q.Grants = v.grantsFor(t, a)
+		}
+	}
+	if t.alias != "" {
+		q.Context["kms:RequestAlias"] = []string{t.alias}
+	}
+	addEncryption(q.Context, a.encryption)
+	if rules[a.action].context {
+		q.Context["kms:EncryptionAlgorithm"] = []string{keySpec}
+	}
+	maps.Copy(q.Context, a.context)
+	d, err := v.decide(ctx, q, a.encryption)
+	if err != nil || d.Allowed {
+		return err
+	}
+	return accessDenied(v.refusal(d, t, a))
+}
+
+// allow decides about an action that is not on a key: on an alias, or on "*".
+// Identity policies alone speak about those.
+func (v *View) allow(ctx context.Context, action, resource string, c policy.Context) error {
+	q := policy.Question{Action: "kms:" + action, Resource: resource, Owner: v.caller.Account, Context: policy.Context{}}
+	maps.Copy(q.Context, c)
+	d, err := v.decide(ctx, q, nil)
+	if err != nil || d.Allowed {
+		return err
+	}
+	return accessDenied(v.user(d) + "on resource: " + resource + " " + d.Because())
+}
+
+// decide answers q for the caller and records the answer. Nothing else in this
+// package decides, but for the check that a key policy locks nobody out.
+func (v *View) decide(ctx context.Context, q policy.Question, encryption map[string]string) (policy.Decision, error) {
+	identity, err := v.Policies.IdentityOf(ctx, v.caller)
+	if err != nil {
+		return policy.Decision{}, fmt.Errorf("policies of %s: %w", v.caller.ARN, err)
+	}
+	v.addCaller(q.Context)
+	q.Caller, q.Identity, q.Now = v.caller, identity, v.Now()
+	d := q.Decide()
+	var detail map[string]string
+	if len(encryption) > 0 {
+		detail = make(map[string]string, len(encryption))
+		for k, value := range encryption {
+			detail["encryptionContext."+k] = value
+		}
+	}
+	err = v.Audit.Record(audit.Event{
+		Time: q.Now, Caller: v.caller, Action: q.Action, Resource: q.Resource,
+		Owner: q.Owner, Allowed: d.Allowed, Reason: d.String(), Detail: detail,
+	})
+	if err != nil {
+		return policy.Decision{}, fmt.Errorf("record decision about %s: %w", q.Action, err)
+	}
+	return d, nil
+}
+
+func (v *View) user(d policy.Decision) string {
+	return "User: " + v.caller.ARN + " is not authorized to perform: " + d.Action + " "
+}
+
+// elsewhere is all that a caller learns of another account's key that does not
+// let it in: also whether there is such a key stays unsaid.
+const elsewhere = "because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access"
+
+// refusal is AWS's sentence for a refused request about a key.
+func (v *View) refusal(d policy.Decision, t target, a ask) string {
+	on := "on this resource "
+	switch {
+	case t.ref.Account == v.caller.Account:
+		return v.user(d) + "on resource: " + t.arn + " " + d.Because()
+	case a.byCiphertext:
+		on = "on the resource associated with this ciphertext "
+	}
+	if d.Side == policy.ResourceBased {
+		return v.user(d) + on + elsewhere
+	}
+	return v.user(d) + on + d.Because()
+}
+
+// granteeIDs are the unique ids by which grants may name c.
+func granteeIDs(c cloud.Caller) []string {
+	switch c.Kind {
+	case cloud.Service:
+		return []string{c.Principal}
+	case cloud.AssumedRole:
+		return []string{c.UserID, roleOf(c.UserID)}
+	case cloud.User, cloud.Root:
+		return []string{c.UserID}
+	}
+	return nil
+}

@@ -1,0 +1,369 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"borealis/internal/cloud"
+	"borealis/internal/policy"
+	"borealis/internal/seal"
+)
+
+// maxLoaded is how many keys are kept in memory, and how many aliases.
+const maxLoaded = 10_000
+
+// A loaded key is a key in memory, ready for use: its policy is parsed and its
+// material opened. It is immutable, but for its grants. A change of the key
+// makes a new one, so that a request works on one state of it.
+type loaded struct {
+	Key
+	policy  *policy.Policy
+	secrets map[string]seal.Plaintext // by material id
+	// context holds the condition keys that follow from the key alone.
+	context policy.Context
+	// grants, by id and by the grantee's unique id, change in place, under
+	// cache.mu: a key may have many thousands, and RDS makes one for each cluster.
+	grants    map[string]*Grant
+	byGrantee map[string][]*Grant
+}
+
+// A cache is what the service remembers of the database. Nothing in it is older
+// than the last change that was answered:
+//
+//   - write holds writing from before its transaction until the cache has
+//     heard of it, so changes arrive here in the order of their commits;
+//   - what was read is kept only if nothing it may depend on was committed
+//     since before it was read: epochs tell.
+type cache struct {
+	writing sync.Mutex
+
+	mu        sync.RWMutex
+	keys      map[Ref]*loaded
+	aliases   map[aliasName]string // ids of keys
+	materials map[string]Ref       // of the keys in keys
+	// epochs count changes, each of many keys and aliases in one count: a clash
+	// costs another read of the database, and nothing else.
+	epochs [256]uint64
+}
+
+type aliasName struct {
+	Place
+	name string
+}
+
+var epochSeed = maphash.MakeSeed()
+
+// epoch is the count of changes to id, a Ref or an aliasName. Hold mu.
+func epoch[ID comparable](c *cache, id ID) *uint64 {
+	return &c.epochs[maphash.Comparable(epochSeed, id)%uint64(len(c.epochs))]
+}
+
+// load returns a key by its name, from memory or from the database.
+func (s *Service) load(ctx context.Context, r Ref) (*loaded, error) {
+	c := &s.cache
+	c.mu.RLock()
+	l, since := c.keys[r], *epoch(c, r)
+	c.mu.RUnlock()
+	if l != nil {
+		return l, nil
+	}
+	l = &loaded{}
+	var aliases []Alias
+	var grants []Grant
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		if l.Key, err = tx.Key(r); err != nil {
+			return err
+		}
+		if aliases, err = all(func(after string, n int) ([]Alias, error) { return tx.Aliases(r.Place, r.ID, after, n) }, Alias.id); err != nil {
+			return err
+		}
+		grants, err = all(func(after string, n int) ([]Grant, error) { return tx.Grants(r, after, n) }, Grant.id)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load key %s: %w", r.ARN(), err)
+	}
+	if err := s.prepare(l, aliases, grants); err != nil {
+		return nil, fmt.Errorf("load key %s: %w", r.ARN(), err)
+	}
+	return c.keep(l, since), nil
+}
+
+// prepare works out what l needs beside its row.
+func (s *Service) prepare(l *loaded, aliases []Alias, grants []Grant) (err error) {
+	if l.policy, err = policy.Parse("key policy of "+l.ARN(), l.Policy); err != nil {
+		return err
+	}
+	l.secrets = make(map[string]seal.Plaintext, len(l.Materials))
+	for _, m := range l.Materials {
+		if l.secrets[m.ID], err = s.Sealer.Open(m.Sealed, materialContext(l.Ref, m.ID)); err != nil {
+			return fmt.Errorf("open key material %s: %w", m.ID, err)
+		}
+	}
+	l.context = keyContext(&l.Key, aliases)
+	l.grants = make(map[string]*Grant, len(grants))
+	l.byGrantee = make(map[string][]*Grant)
+	for _, g := range grants {
+		l.addGrant(&g)
+	}
+	return nil
+}
+
+func (l *loaded) addGrant(g *Grant) {
+	l.removeGrant(g.ID)
+	l.grants[g.ID] = g
+	l.byGrantee[g.Grantee.ID] = append(l.byGrantee[g.Grantee.ID], g)
+}
+
+func (l *loaded) removeGrant(id string) {
+	g := l.grants[id]
+	if g == nil {
+		return
+	}
+	delete(l.grants, id)
+	rest := slices.DeleteFunc(l.byGrantee[g.Grantee.ID], func(o *Grant) bool { return o.ID == id })
+	if len(rest) == 0 {
+		delete(l.byGrantee, g.Grantee.ID)
+		return
+	}
+	l.byGrantee[g.Grantee.ID] = rest
+}
+
+// keep remembers l, which was read when its epoch was since, unless it may have
+// changed meanwhile.
+func (c *cache) keep(l *loaded, since uint64) *loaded {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if *epoch(c, l.Ref) != since {
+		return l // right when it was read, which was after the request began
+	}
+	if other := c.keys[l.Ref]; other != nil {
+		return other
+	}
+	if c.keys == nil {
+		c.keys, c.materials = make(map[Ref]*loaded), make(map[string]Ref)
+	}
+	for r := range c.keys { // any other will do
+		if len(c.keys) < maxLoaded {
+			break
+		}
+		c.drop(r)
+	}
+	c.keys[l.Ref] = l
+	for _, m := range l.Materials {
+		c.materials[m.ID] = l.Ref
+	}
+	return l
+}
+
+// drop forgets a key. Hold mu.
+func (c *cache) drop(r Ref) {
+	if l := c.keys[r]; l != nil {
+		for _, m := range l.Materials {
+			delete(c.materials, m.ID)
+		}
+		delete(c.keys, r)
+	}
+}
+
+// forget makes the next request read r from the database.
+func (c *cache) forget(r Ref) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drop(r)
+}
+
+// lookUpAlias returns the id of the key that an alias stands for.
+func (s *Service) lookUpAlias(ctx context.Context, p Place, name string) (string, error) {
+	c, n := &s.cache, aliasName{p, name}
+	c.mu.RLock()
+	id, since := c.aliases[n], *epoch(c, n)
+	c.mu.RUnlock()
+	if id != "" {
+		return id, nil
+	}
+	var a Alias
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		a, err = tx.Alias(p, name)
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("load alias %s: %w", p.alias(name), err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if *epoch(c, n) == since {
+		if c.aliases == nil || len(c.aliases) >= maxLoaded {
+			c.aliases = make(map[aliasName]string)
+		}
+		c.aliases[n] = a.KeyID
+	}
+	return a.KeyID, nil
+}
+
+// lookUpMaterial names the key that a material belongs to.
+func (s *Service) lookUpMaterial(ctx context.Context, id string) (Ref, error) {
+	s.cache.mu.RLock()
+	r, ok := s.cache.materials[id]
+	s.cache.mu.RUnlock()
+	if ok {
+		return r, nil
+	}
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		r, err = tx.KeyOfMaterial(id)
+		return err
+	})
+	if err != nil {
+		return Ref{}, fmt.Errorf("load key of material %s: %w", id, err)
+	}
+	return r, nil
+}
+
+// A change is a transaction that notes what it changes.
+type change struct {
+	Tx
+	keys    map[Ref]bool
+	aliases map[aliasName]bool
+	grants  []func(*loaded) // what becomes of the grants of key grantsOf[i]
+	grantOf []Ref
+}
+
+func (c *change) PutKey(k Key) error {
+	c.keys[k.Ref] = true
+	k.Version++
+	return c.Tx.PutKey(k)
+}
+
+func (c *change) DeleteKey(r Ref) error {
+	c.keys[r] = true
+	aliases, err := all(func(after string, n int) ([]Alias, error) { return c.Aliases(r.Place, r.ID, after, n) }, Alias.id)
+	if err != nil {
+		return err
+	}
+	for _, a := range aliases {
+		c.aliases[aliasName{a.Place, a.Name}] = true
+	}
+	return c.Tx.DeleteKey(r)
+}
+
+func (c *change) PutAlias(a Alias) error {
+	c.aliases[aliasName{a.Place, a.Name}] = true
+	c.keys[Ref{a.Place, a.KeyID}] = true // a condition key holds its aliases
+	return c.Tx.PutAlias(a)
+}
+
+func (c *change) DeleteAlias(a Alias) error {
+	c.aliases[aliasName{a.Place, a.Name}] = true
+	c.keys[Ref{a.Place, a.KeyID}] = true
+	return c.Tx.DeleteAlias(a.Place, a.Name)
+}
+
+func (c *change) PutGrant(g Grant) error {
+	c.grantOf = append(c.grantOf, g.Ref)
+	c.grants = append(c.grants, func(l *loaded) { l.addGrant(&g) })
+	return c.Tx.PutGrant(g)
+}
+
+func (c *change) DeleteGrant(r Ref, id string) error {
+	c.grantOf = append(c.grantOf, r)
+	c.grants = append(c.grants, func(l *loaded) { l.removeGrant(id) })
+	return c.Tx.DeleteGrant(r, id)
+}
+
+// write runs fn in a transaction. When write returns, no request that begins
+// sees anything but what was committed.
+func (s *Service) write(ctx context.Context, fn func(*change) error) error {
+	s.cache.writing.Lock()
+	defer s.cache.writing.Unlock()
+	var c *change
+	err := s.Store.Update(ctx, func(tx Tx) error {
+		c = &change{Tx: tx, keys: make(map[Ref]bool), aliases: make(map[aliasName]bool)}
+		return fn(c)
+	})
+	if c == nil {
+		return err
+	}
+	if err != nil {
+		// If it was the commit that failed, it may have happened all the same.
+		for _, r := range c.grantOf {
+			c.keys[r] = true
+		}
+		c.grants, c.grantOf = nil, nil
+	}
+	s.cache.hear(c)
+	return err
+}
+
+// hear forgets what c changed, and brings the grants of loaded keys up to date.
+func (c *cache) hear(ch *change) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for n := range ch.aliases {
+		*epoch(c, n)++
+		delete(c.aliases, n)
+	}
+	for r := range ch.keys {
+		*epoch(c, r)++
+		c.drop(r)
+	}
+	for i, r := range ch.grantOf {
+		*epoch(c, r)++
+		if l := c.keys[r]; l != nil {
+			ch.grants[i](l)
+		}
+	}
+}
+
+// grant returns the grant on l that has this id, or nil.
+func (c *cache) grant(l *loaded, id string) *Grant {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return l.grants[id]
+}
+
+// grantsTo calls fn for every grant on l whose grantee has one of ids. fn does
+// not wait for anything.
+func (c *cache) grantsTo(l *loaded, ids []string, fn func(*Grant)) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, id := range ids {
+		for _, g := range l.byGrantee[id] {
+			fn(g)
+		}
+	}
+}
+
+// allGrants are the grants on l, by id.
+func (c *cache) allGrants(l *loaded) []*Grant {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(l.grants), func(a, b *Grant) int {
+		return strings.Compare(a.ID, b.ID)
+	})
+}
+
+// all gathers the pages of a list.
+func all[T any](list func(after string, n int) ([]T, error), id func(T) string) ([]T, error) {
+	const page = 1000
+	var out []T
+	for after := ""; ; {
+		some, err := list(after, page)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, some...)
+		if len(some) < page {
+			return out, nil
+		}
+		after = id(some[len(some)-1])
+	}
+}
+
+// isNotFound says that err is cloud.ErrNotFound.
+func isNotFound(err error) bool { return errors.Is(err, cloud.ErrNotFound) }

@@ -1,0 +1,125 @@
+package keys
+
+import (
+	"context"
+	"maps"
+	"strconv"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"borealis/internal/policy"
+)
+
+// CreateKey makes a symmetric encryption key.
+func (v *View) CreateKey(ctx context.Context, in *kms.CreateKeyInput) (*kms.CreateKeyOutput, error) {
+	if err := offered(in); err != nil {
+		return nil, err
+	}
+	if err := v.mayCreate(ctx, in); err != nil {
+		return nil, err
+	}
+	k, err := v.newKey(v.home())
+	if err != nil {
+		return nil, err
+	}
+	k.Description = str(in.Description)
+	if len(in.Tags) > 0 {
+		// There is no key policy yet that could speak about the tags.
+		if err := v.allow(ctx, "TagResource", k.ARN(), tagContext(in.Tags)); err != nil {
+			return nil, err
+		}
+		if k.Tags, err = mergeTags(nil, in.Tags); err != nil {
+			return nil, err
+		}
+	}
+	k.Policy = defaultPolicy(k.Account)
+	if in.Policy != nil {
+		k.Policy = *in.Policy
+		if err := v.checkPolicy(ctx, &k, k.Policy, in.BypassPolicyLockoutSafetyCheck); err != nil {
+			return nil, err
+		}
+	}
+	if err := v.write(ctx, func(tx *change) error { return tx.PutKey(k) }); err != nil {
+		return nil, err
+	}
+	return &kms.CreateKeyOutput{KeyMetadata: k.metadata()}, nil
+}
+
+// offered refuses the sorts of key that this server does not have.
+func offered(in *kms.CreateKeyInput) error {
+	spec := string(in.KeySpec)
+	if old := string(in.CustomerMasterKeySpec); old != "" {
+		if spec != "" && spec != old {
+			return invalid("You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.")
+		}
+		spec = old
+	}
+	switch {
+	case in.Origin != "" && string(in.Origin) != keyOrigin:
+		return unsupported("This server does not offer keys of origin %s yet.", in.Origin)
+	case in.CustomKeyStoreId != nil || in.XksKeyId != nil:
+		return unsupported("This server does not offer custom key stores yet.")
+	case in.MultiRegion != nil && *in.MultiRegion:
+		return unsupported("This server does not offer multi-Region keys yet.")
+	case spec != "" && spec != keySpec && in.KeyUsage == "":
+		return invalid("You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
+	case spec != "" && spec != keySpec:
+		return unsupported("This server does not offer keys of KeySpec %s yet.", spec)
+	case in.KeyUsage != "" && string(in.KeyUsage) != keyUsage:
+		return invalid("KeyUsage %s is not compatible with KeySpec %s", in.KeyUsage, keySpec)
+	}
+	return nil
+}
+
+func (v *View) mayCreate(ctx context.Context, in *kms.CreateKeyInput) error {
+	c := specContext()
+	maps.Copy(c, tagContext(in.Tags))
+	c["kms:BypassPolicyLockoutSafetyCheck"] = []string{strconv.FormatBool(in.BypassPolicyLockoutSafetyCheck)}
+	return v.allow(ctx, "CreateKey", "*", c)
+}
+
+// DescribeKey answers with a key's metadata. Asked for the alias of an AWS
+// managed key that does not exist yet, it makes the key.
+func (v *View) DescribeKey(ctx context.Context, in *kms.DescribeKeyInput) (*kms.DescribeKeyOutput, error) {
+	t, err := v.open(ctx, ask{action: "DescribeKey", key: str(in.KeyId), tokens: in.GrantTokens})
+	if err != nil {
+		return nil, err
+	}
+	return &kms.DescribeKeyOutput{KeyMetadata: t.metadata()}, nil
+}
+
+// ListKeys lists the caller's account's keys in the Region.
+func (v *View) ListKeys(ctx context.Context, in *kms.ListKeysInput) (*kms.ListKeysOutput, error) {
+	if err := v.allow(ctx, "ListKeys", "*", policy.Context{}); err != nil {
+		return nil, err
+	}
+	p, err := newPage("keys", in.Limit, in.Marker, 100, 1000)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	err = v.Store.View(ctx, func(tx Tx) (err error) {
+		ids, err = tx.Keys(v.home(), p.after, p.limit+1)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &kms.ListKeysOutput{}
+	ids, out.NextMarker = cut(p, ids, func(id string) string { return id })
+	out.Truncated = out.NextMarker != nil
+	for _, id := range ids {
+		out.Keys = append(out.Keys, types.KeyListEntry{KeyId: new(id), KeyArn: new(v.home().key(id))})
+	}
+	return out, nil
+}
+
+// GetKeyRotationStatus says that the key is not rotated.
+func (v *View) GetKeyRotationStatus(ctx context.Context, in *kms.GetKeyRotationStatusInput) (*kms.GetKeyRotationStatusOutput, error) {
+	t, err := v.open(ctx, ask{action: "GetKeyRotationStatus", key: str(in.KeyId)})
+	if err != nil {
+		return nil, err
+	}
+	return &kms.GetKeyRotationStatusOutput{KeyId: new(t.ARN())}, nil
+}

@@ -1,0 +1,115 @@
+// Package keys is KMS: keys and what they encrypt, aliases, key policies,
+// grants, deletion. It decides every request by key policy, identity policies
+// and grants, and key material never leaves it. It knows nothing of the wire, of
+// SQL, or of how identities are kept; a caller's policies and the ids of
+// principals come to it through interfaces.
+package keys
+
+import (
+	"context"
+	"time"
+
+	"borealis/internal/api"
+	"borealis/internal/audit"
+	"borealis/internal/cloud"
+	"borealis/internal/policy"
+)
+
+// Policies knows what speaks for a caller on the caller's own side.
+type Policies interface {
+	// IdentityOf returns the caller's policies as they are now. It is asked on
+	// every request, by many goroutines at once, and does not wait for a disk.
+	// Service principals have the zero Identity.
+	IdentityOf(context.Context, cloud.Caller) (policy.Identity, error)
+}
+
+// Principals knows which principals exist, in every account.
+type Principals interface {
+	// PrincipalID returns the unique id of an existing principal, named by the
+	// ARN of a user, role, role session or account root, or by an account's id:
+	// AIDA…, AROA…, AROA…:session, or the account's id. The id outlives the
+	// principal and is never given to another. Otherwise the error is
+	// cloud.ErrNotFound.
+	PrincipalID(ctx context.Context, arn string) (string, error)
+	// PrincipalARN is the way back: the ARN of the principal that has this unique
+	// id, as it is now, or cloud.ErrNotFound if there is none any more.
+	PrincipalARN(ctx context.Context, id string) (string, error)
+}
+
+// Audit is where decisions are put on record.
+type Audit interface {
+	// Record returns nil when the event is on record. Without a record nothing is done.
+	Record(audit.Event) error
+}
+
+// A Sealer keeps key material from whoever reads the database. Its methods may
+// be called concurrently.
+type Sealer interface {
+	// Seal encrypts and authenticates plaintext, and binds it to context.
+	Seal(plaintext, context []byte) ([]byte, error)
+	// Open returns what Seal was given, if context is the same.
+	Open(sealed, context []byte) ([]byte, error)
+}
+
+// Service is the key service. All its fields are required. Only its operator's
+// Sweep can be asked of it directly; every operation of KMS needs a caller, and
+// As is the only way to name one. It is safe for concurrent use and must not be
+// copied.
+//
+// It is the only writer of its tables: what it has read it keeps in memory, and
+// what it has answered holds for every request that begins after the answer.
+type Service struct {
+	Store      Store
+	Policies   Policies
+	Principals Principals
+	Audit      Audit
+	Sealer     Sealer
+	Now        func() time.Time
+
+	cache cache
+}
+
+// A View is the service as one caller sees it.
+type View struct {
+	*Service
+	caller cloud.Caller
+}
+
+// As is the service in the name of c.
+func (s *Service) As(c cloud.Caller) *View { return &View{s, c} }
+
+// Ops are the operations this service answers. An operation that is not here
+// does not exist; one that is here is authorized, audited and tested like the
+// rest.
+var Ops = map[string]api.Op[*View]{
+	"CancelKeyDeletion":               api.Bind((*View).CancelKeyDeletion),
+	"CreateAlias":                     api.Bind((*View).CreateAlias),
+	"CreateGrant":                     api.Bind((*View).CreateGrant),
+	"CreateKey":                       api.Bind((*View).CreateKey),
+	"Decrypt":                         api.Bind((*View).Decrypt),
+	"DeleteAlias":                     api.Bind((*View).DeleteAlias),
+	"DescribeKey":                     api.Bind((*View).DescribeKey),
+	"DisableKey":                      api.Bind((*View).DisableKey),
+	"EnableKey":                       api.Bind((*View).EnableKey),
+	"Encrypt":                         api.Bind((*View).Encrypt),
+	"GenerateDataKey":                 api.Bind((*View).GenerateDataKey),
+	"GenerateDataKeyWithoutPlaintext": api.Bind((*View).GenerateDataKeyWithoutPlaintext),
+	"GenerateRandom":                  api.Bind((*View).GenerateRandom),
+	"GetKeyPolicy":                    api.Bind((*View).GetKeyPolicy),
+	"GetKeyRotationStatus":            api.Bind((*View).GetKeyRotationStatus),
+	"ListAliases":                     api.Bind((*View).ListAliases),
+	"ListGrants":                      api.Bind((*View).ListGrants),
+	"ListKeyPolicies":                 api.Bind((*View).ListKeyPolicies),
+	"ListKeys":                        api.Bind((*View).ListKeys),
+	"ListResourceTags":                api.Bind((*View).ListResourceTags),
+	"ListRetirableGrants":             api.Bind((*View).ListRetirableGrants),
+	"PutKeyPolicy":                    api.Bind((*View).PutKeyPolicy),
+	"ReEncrypt":                       api.Bind((*View).ReEncrypt),
+	"RetireGrant":                     api.Bind((*View).RetireGrant),
+	"RevokeGrant":                     api.Bind((*View).RevokeGrant),
+	"ScheduleKeyDeletion":             api.Bind((*View).ScheduleKeyDeletion),
+	"TagResource":                     api.Bind((*View).TagResource),
+	"UntagResource":                   api.Bind((*View).UntagResource),
+	"UpdateAlias":                     api.Bind((*View).UpdateAlias),
+	"UpdateKeyDescription":            api.Bind((*View).UpdateKeyDescription),
+}

@@ -1,0 +1,55 @@
+package keys
+
+import (
+	"context"
+	"time"
+
+	"borealis/internal/cloud"
+)
+
+// Store keeps keys, aliases and grants. Its methods may be called concurrently;
+// what Update has committed survives a crash.
+type Store interface {
+	// Update runs fn in a transaction: all of its writes are kept, or, if it
+	// returns an error, none. fn may run more than once.
+	Update(ctx context.Context, fn func(Tx) error) error
+	// View runs fn in a transaction that sees one state of the database and
+	// changes nothing.
+	View(ctx context.Context, fn func(Tx) error) error
+}
+
+// Tx is the part of the database that keys need, inside a transaction. What is
+// looked for by name and is not there is cloud.ErrNotFound. Lists are sorted by
+// id or name, start after the one given ("" for the first), and have at most n
+// elements.
+type Tx interface {
+	Key(Ref) (Key, error)
+	// KeyOfMaterial names the key that the material belongs to.
+	KeyOfMaterial(id string) (Ref, error)
+	// Keys lists the keys of a place, by id.
+	Keys(p Place, after string, n int) ([]string, error)
+	// Due lists keys whose Deletion is set and not after now.
+	Due(now time.Time, n int) ([]Ref, error)
+	// PutKey adds or replaces a key. Materials are only ever added.
+	PutKey(Key) error
+	// DeleteKey removes a key with its materials, aliases and grants.
+	DeleteKey(Ref) error
+
+	Alias(p Place, name string) (Alias, error)
+	// Aliases lists the aliases of a place, or, if keyID is not "", of one key of it.
+	Aliases(p Place, keyID, after string, n int) ([]Alias, error)
+	PutAlias(Alias) error
+	DeleteAlias(p Place, name string) error
+
+	// Grants lists the grants on a key.
+	Grants(r Ref, after string, n int) ([]Grant, error)
+	// Named lists the grants on a key that have this name, which is not "".
+	Named(r Ref, name string) ([]Grant, error)
+	// Retirable lists the grants on keys of every account in one Region whose
+	// retiring principal has this unique id.
+	Retirable(r cloud.Region, retiring, after string, n int) ([]Grant, error)
+	// CountGrants counts the grants on a key.
+	CountGrants(Ref) (int, error)
+	PutGrant(Grant) error
+	DeleteGrant(r Ref, id string) error
+}
