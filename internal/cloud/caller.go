@@ -50,6 +50,12 @@ type Caller struct {
 	MFA bool
 	// Tags are aws:PrincipalTag/*: the tags of the user or role, and of the session.
 	Tags map[string]string
+	// TransitiveTags are the keys of the session's Tags that go on to the sessions
+	// made from it.
+	TransitiveTags []string
+	// SourceIdentity is aws:SourceIdentity: who a chain of sessions began with, as
+	// said when it was made; "" if nobody said.
+	SourceIdentity string
 
 	// Region is the Region that the request was signed for.
 	Region Region

@@ -58,6 +58,7 @@ const (
 	tokenIssueTime
 	mfaPresent
 	mfaAge
+	sourceIdentity
 )
 
 var globalKeys = map[string]globalKey{
@@ -83,6 +84,7 @@ var globalKeys = map[string]globalKey{
 	"aws:tokenissuetime":            tokenIssueTime,
 	"aws:multifactorauthpresent":    mfaPresent,
 	"aws:multifactorauthage":        mfaAge,
+	"aws:sourceidentity":            sourceIdentity,
 }
 
 // A request is a Question while it is being decided, with what is worked out
@@ -258,6 +260,8 @@ func (r *request) globalSession(k globalKey) (string, bool) {
 		return strconv.FormatBool(r.Caller.MFA), true
 	case mfaAge:
 		return strconv.FormatInt(int64(r.Now.Sub(issued)/time.Second), 10), r.Caller.MFA
+	case sourceIdentity:
+		return r.Caller.SourceIdentity, r.Caller.SourceIdentity != ""
 	}
 	return "", false
 }
