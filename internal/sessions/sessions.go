@@ -1,0 +1,157 @@
+// Package sessions is STS: it makes temporary credentials and knows them again.
+// A session is nothing but its token, sealed by the server; nothing is kept of
+// it. Who exists, and which policies speak for whom, it asks others.
+package sessions
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/smithy-go"
+
+	"borealis/internal/api"
+	"borealis/internal/audit"
+	"borealis/internal/cloud"
+	"borealis/internal/policy"
+)
+
+// Policies knows what speaks for callers.
+type Policies interface {
+	// IdentityOf returns the policies that speak for, or limit, a caller.
+	IdentityOf(context.Context, cloud.Caller) (policy.Identity, error)
+}
+
+// Principals knows who exists. Its methods may be called concurrently, and
+// answer from what is true when they are called.
+type Principals interface {
+	// Role finds a role by its ARN, or returns cloud.ErrNotFound.
+	Role(ctx context.Context, arn string) (Role, error)
+	// Caller is the user, role or account with a unique id as it is now, or
+	// cloud.ErrNotFound once it is gone. For a role, ARN is that of an assumed role
+	// without the session's name, and UserID is the role's.
+	Caller(ctx context.Context, id string) (cloud.Caller, error)
+	// PolicyDocument is the text of the managed policy arn, which must be account
+	// a's or AWS's; else it is cloud.ErrNotFound.
+	PolicyDocument(ctx context.Context, a cloud.AccountID, arn string) (string, error)
+}
+
+// A Role is what it takes to decide who may assume a role, and as whom.
+type Role struct {
+	ARN        string
+	ID         string
+	Name       string
+	Account    cloud.AccountID
+	Trust      *policy.Policy
+	MaxSession time.Duration
+	Tags       map[string]string
+}
+
+// Audit is where decisions are put on record.
+type Audit interface {
+	// Record returns nil when the event is on record. Without a record nothing is done.
+	Record(audit.Event) error
+}
+
+// A Sealer keeps what is in a token from whoever holds it, and knows its own
+// tokens again. Its methods may be called concurrently.
+type Sealer interface {
+	// Seal encrypts and authenticates plaintext, and binds it to context.
+	Seal(plaintext, context []byte) ([]byte, error)
+	// Open returns what Seal was given, if context is the same.
+	Open(sealed, context []byte) ([]byte, error)
+}
+
+// Service is the session service. All its fields are required. Every operation
+// needs a caller, and As is the only way to name one. It is safe for concurrent
+// use.
+type Service struct {
+	Principals Principals
+	Policies   Policies
+	Audit      Audit
+	// Sealer seals session tokens. Tokens live as long as its key, at most.
+	Sealer Sealer
+	Now    func() time.Time
+}
+
+// A View is the service as one caller sees it.
+type View struct {
+	*Service
+	caller cloud.Caller
+}
+
+// As is the service in the name of c.
+func (s *Service) As(c cloud.Caller) *View { return &View{s, c} }
+
+// Ops are the operations this service answers. An operation that is not here
+// does not exist; one that is here is authorized, audited and tested like the rest.
+var Ops = map[string]api.Op[*View]{
+	"AssumeRole":        api.Bind((*View).AssumeRole),
+	"GetAccessKeyInfo":  api.Bind((*View).GetAccessKeyInfo),
+	"GetCallerIdentity": api.Bind((*View).GetCallerIdentity),
+	"GetSessionToken":   api.Bind((*View).GetSessionToken),
+}
+
+// authorize puts question q to the policies and writes the answer down before
+// it is acted upon. The caller, its policies and the time are filled in here.
+func (v *View) authorize(ctx context.Context, q policy.Question) error {
+	var err error
+	if q.Identity, err = v.Policies.IdentityOf(ctx, v.caller); err != nil {
+		return fmt.Errorf("authorize %s: %w", q.Action, err)
+	}
+	q.Caller, q.Now = v.caller, v.Now()
+	d := q.Decide()
+	if err := v.record(q.Action, q.Resource, q.Owner, d.Allowed, d.String()); err != nil {
+		return err
+	}
+	if !d.Allowed {
+		return accessDenied("User: %s is not authorized to perform: %s on resource: %s%s", v.caller.ARN, q.Action, q.Resource, because(d))
+	}
+	return nil
+}
+
+// free puts on record an operation that policy neither allows nor denies.
+func (v *View) free(action string) error {
+	if v.caller.Kind == "" || v.caller.Kind == cloud.Service {
+		return accessDenied("User: %s is not authorized to perform: %s", v.caller.ARN, action)
+	}
+	return v.record(action, "*", v.caller.Account, true, "allowed without permission, to whoever can sign")
+}
+
+func (v *View) record(action, resource string, owner cloud.AccountID, allowed bool, reason string) error {
+	err := v.Audit.Record(audit.Event{
+		Time: v.Now(), Caller: v.caller, Action: action, Resource: resource, Owner: owner, Allowed: allowed, Reason: reason,
+	})
+	if err != nil {
+		return fmt.Errorf("audit %s: %w", action, err)
+	}
+	return nil
+}
+
+// because is the tail of STS's refusals. To other accounts it says only what
+// their own policies say.
+func because(d policy.Decision) string {
+	trust := d.Side == policy.ResourceBased
+	switch {
+	case d.CrossAccount && (trust || !d.Explicit):
+		return ""
+	case trust && d.Explicit:
+		return " with an explicit deny in the role trust policy"
+	case trust:
+		return " because no role trust policy allows the " + d.Action + " action"
+	}
+	return " " + d.Because()
+}
+
+// denied is STS's refusal. It is cloud.ErrDenied too.
+type denied struct{ smithy.GenericAPIError }
+
+func (*denied) Unwrap() error { return cloud.ErrDenied }
+
+func accessDenied(format string, args ...any) error {
+	return &denied{smithy.GenericAPIError{Code: "AccessDenied", Message: fmt.Sprintf(format, args...), Fault: smithy.FaultClient}}
+}
+
+func validationError(format string, args ...any) error {
+	return &smithy.GenericAPIError{Code: "ValidationError", Message: fmt.Sprintf(format, args...), Fault: smithy.FaultClient}
+}
