@@ -15,7 +15,7 @@ func (d *draftStatement) compile(vars bool) (s Statement, err error) {
 		}
 	}
 	for _, text := range d.actions {
-		s.actions = append(s.actions, action{text: text, glob: toGlob(strings.ToLower(text))})
+		s.actions = append(s.actions, action{text: text, glob: toGlob(lowered(text)), plain: !strings.ContainsAny(text, "*?")})
 	}
 	for _, text := range d.resources {
 		r, ok := compileResource(text, vars)

@@ -21,7 +21,7 @@ type key struct {
 const principalTag = "aws:principaltag/"
 
 func newKey(name string) key {
-	low := strings.ToLower(name)
+	low := lowered(name)
 	k := key{name: name, global: globalKeys[low]}
 	if strings.HasPrefix(low, principalTag) {
 		k.tag = name[len(principalTag):]
@@ -91,13 +91,22 @@ var globalKeys = map[string]globalKey{
 // on the way. It lives on the stack.
 type request struct {
 	*Question
+	action  string    // Action in lower case
 	arn     [6]string // Resource, split at its first five colons
 	isARN   bool
 	scratch [2]string
+	last    lookup // policies ask for the same few keys over and over
+}
+
+// A lookup is what the Context says to a name.
+type lookup struct {
+	name   string
+	values []string
+	found  bool
 }
 
 func newRequest(q *Question) request {
-	r := request{Question: q}
+	r := request{Question: q, action: lowered(q.Action)}
 	rest := q.Resource
 	for i := range 5 {
 		before, after, ok := strings.Cut(rest, ":")
@@ -128,7 +137,11 @@ func (r *request) values(k *key) ([]string, bool) {
 			return v, true
 		}
 	}
-	return r.folded(k.name)
+	if r.last.name != k.name {
+		all, found := r.folded(k.name)
+		r.last = lookup{k.name, all, found}
+	}
+	return r.last.values, r.last.found
 }
 
 // folded collects the values of all keys in the Context that are called name in

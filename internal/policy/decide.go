@@ -68,7 +68,7 @@ func (v *verdict) gather() {
 
 // scan looks for what p says. It reports whether that is an explicit deny.
 func (v *verdict) scan(p *Policy, side Side, allow *finding) bool {
-	for c := p.candidates(v.r.Action); c.next(); {
+	for c := p.candidates(v.r.action); c.next(); {
 		s := &p.Statements[c.at]
 		if !s.Deny && allow.found() && side != ResourceBased {
 			continue // one Allow is enough; only a Deny could change anything

@@ -43,10 +43,9 @@ func (g glob) any() bool {
 	return g != "" && strings.Trim(string(g), "\xff") == ""
 }
 
-// match reports whether all of s fits g. With fold, g must be in lower case and
-// ASCII letters of s match in either case. It takes time at worst proportional
-// to len(g)*len(s), and no memory.
-func (g glob) match(s string, fold bool) bool {
+// match reports whether all of s fits g, with regard to case. It takes time at
+// worst proportional to len(g)*len(s), and no memory.
+func (g glob) match(s string) bool {
 	gi, si := 0, 0
 	star, mark := -1, 0 // where to resume when the text after a * did not fit
 	for si < len(s) {
@@ -61,7 +60,7 @@ func (g glob) match(s string, fold bool) bool {
 				gi++
 				si += w
 				continue
-			case c == s[si] || fold && c == lower(s[si]):
+			case c == s[si]:
 				gi++
 				si++
 				continue
@@ -78,6 +77,22 @@ func (g glob) match(s string, fold bool) bool {
 		gi++
 	}
 	return gi == len(g)
+}
+
+// lowered is s with its ASCII letters in lower case. Unicode would go further,
+// and take a Kelvin sign for a k.
+func lowered(s string) string {
+	for i := range len(s) {
+		if lower(s[i]) == s[i] {
+			continue
+		}
+		b := []byte(s)
+		for ; i < len(b); i++ {
+			b[i] = lower(b[i])
+		}
+		return string(b)
+	}
+	return s
 }
 
 func lower(c byte) byte {
@@ -179,29 +194,42 @@ func (t *template) expand(r *request) (g glob, ok bool) {
 	if t.pieces == nil {
 		return t.glob, true
 	}
-	var b strings.Builder
-	for _, p := range t.pieces {
-		if p.variable == nil {
-			b.WriteString(string(p.glob))
-			continue
-		}
-		values, present := r.values(&p.variable.key)
-		switch {
-		case present && len(values) == 1 && utf8.ValidString(values[0]):
-			b.WriteString(values[0])
-		case p.variable.has && len(values) == 0:
-			b.WriteString(string(p.variable.fallback))
-		default:
-			return "", false
+	// Find out whether all have values before building anything: in a statement
+	// about other principals they often have none.
+	for i := range t.pieces {
+		if v := t.pieces[i].variable; v != nil {
+			if _, ok := v.value(r); !ok {
+				return "", false
+			}
 		}
 	}
+	var b strings.Builder
+	for i := range t.pieces {
+		text := string(t.pieces[i].glob)
+		if v := t.pieces[i].variable; v != nil {
+			text, _ = v.value(r)
+		}
+		b.WriteString(text)
+	}
 	return glob(b.String()), true
+}
+
+// value is what stands in the variable's place, if there is one such value.
+func (v *variable) value(r *request) (string, bool) {
+	values, _ := r.values(&v.key)
+	switch {
+	case len(values) == 1 && utf8.ValidString(values[0]):
+		return values[0], true
+	case len(values) == 0:
+		return string(v.fallback), v.has
+	}
+	return "", false
 }
 
 // match reports whether s fits the template as request r fills it.
 func (t *template) match(r *request, s string) bool {
 	g, ok := t.expand(r)
-	return ok && g.match(s, false)
+	return ok && g.match(s)
 }
 
 // cut splits a template at the first n-1 colons that are literal text of it:

@@ -37,10 +37,11 @@ func (s *Statement) services() (names map[string]bool, ok bool) {
 	return names, true
 }
 
-// candidates are the statements that can be about an action, in order.
+// candidates are the statements that can be about an action, whose name is in
+// lower case, in order.
 func (p *Policy) candidates(action string) candidates {
 	service, _, _ := strings.Cut(action, ":")
-	return candidates{named: p.actions.services[strings.ToLower(service)], rest: p.actions.rest}
+	return candidates{named: p.actions.services[service], rest: p.actions.rest}
 }
 
 // A candidates walks two ordered lists as one.

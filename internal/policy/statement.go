@@ -4,8 +4,17 @@ import "borealis/internal/cloud"
 
 // An action is a pattern of a service and an operation, in lower case.
 type action struct {
-	text string // as written
-	glob glob
+	text  string // as written
+	glob  glob
+	plain bool // no wildcards
+}
+
+// match compares with the name of an action in lower case.
+func (a *action) match(name string) bool {
+	if a.plain {
+		return string(a.glob) == name
+	}
+	return a.glob.match(name)
 }
 
 // A resource is a pattern of an ARN, or of everything.
@@ -45,7 +54,7 @@ const (
 // place of the condition if that is it; reach is how the statement names the
 // caller, if it names principals at all.
 func (s *Statement) check(r *request) (e element, i int, by reach) {
-	if s.matchesAction(r.Action) == s.notAction {
+	if s.matchesAction(r.action) == s.notAction {
 		return unfitAction, 0, reachNone
 	}
 	by, ok := s.matchesPrincipal(r)
@@ -65,7 +74,7 @@ func (s *Statement) check(r *request) (e element, i int, by reach) {
 
 func (s *Statement) matchesAction(name string) bool {
 	for i := range s.actions {
-		if s.actions[i].glob.match(name, true) {
+		if s.actions[i].match(name) {
 			return true
 		}
 	}
