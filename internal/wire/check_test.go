@@ -73,6 +73,9 @@ func TestConstraints(t *testing.T) {
 		{wire.IAM, "CreateAccountAlias", "AccountAlias=a--b", "ValidationError",
 			`1 validation error detected: Value 'a--b' at 'accountAlias' failed to satisfy constraint: Member must satisfy regular expression pattern: ^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$`},
 
+		{wire.IAM, "SimulatePrincipalPolicy", "PolicySourceArn=arn:aws:iam::111122223333:user/u&ActionNames.member.1=iam:*&PolicyExclusionList.member.1.PolicyType=x", "ValidationError",
+			"Value 'x' at 'policyExclusionList.1.member.policyType' failed to satisfy constraint: Member must satisfy enum value set: ["},
+
 		{wire.STS, "AssumeRole", "RoleArn=arn:aws:iam::111122223333:role/r&RoleSessionName=a+b", "ValidationError",
 			`1 validation error detected: Value 'a b' at 'roleSessionName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\w+=,.@-]*`},
 		{wire.STS, "AssumeRole", "RoleArn=r&RoleSessionName=ab&DurationSeconds=899&PolicyArns.member.1.arn=x", "ValidationError",

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/base64"
-	"errors"
 	"math"
 	"reflect"
 	"strconv"
@@ -20,16 +19,18 @@ func (c *codec) readJSON(p *plan, v reflect.Value, body []byte) error {
 	case d.next() == 0 && d.at == len(body):
 		return nil
 	case d.next() != '{':
-		return serialization(errJSON.Error())
+		return errJSON
 	}
 	if err := d.structure(p, v); err != nil {
-		return d.apiError(err)
+		return err
 	}
 	if d.next() != 0 || d.at < len(body) {
-		return serialization(errJSON.Error())
+		return errJSON
 	}
 	return nil
 }
+
+var errJSON = serialization("The request is not valid JSON.")
 
 // serialization is what a JSON service answers to what it cannot read.
 func serialization(message string) error {
@@ -40,13 +41,6 @@ func serialization(message string) error {
 type jsonDecoder struct {
 	scanner
 	rules rules
-}
-
-func (d *jsonDecoder) apiError(err error) error {
-	if _, ok := errors.AsType[smithy.APIError](err); ok {
-		return err
-	}
-	return serialization(err.Error())
 }
 
 // value reads what comes next into v. It is not null.
@@ -107,7 +101,7 @@ func (d *jsonDecoder) list(p *plan, v reflect.Value) error {
 	out := reflect.MakeSlice(p.typ, 0, 4)
 	err := d.each(func([]byte) error {
 		if d.next() == 'n' {
-			return errors.New("Null found in a list where not expected.")
+			return serialization("Null found in a list where not expected.")
 		}
 		out = reflect.Append(out, reflect.Zero(p.elem.typ))
 		return d.value(p.elem, out.Index(out.Len()-1))
@@ -121,7 +115,7 @@ func (d *jsonDecoder) mapping(p *plan, v reflect.Value) error {
 	return d.each(func(key []byte) error {
 		name := reflect.ValueOf(string(key)).Convert(p.typ.Key())
 		if d.next() == 'n' {
-			return errors.New("Null found in a map where not expected.")
+			return serialization("Null found in a map where not expected.")
 		}
 		value := reflect.New(p.elem.typ).Elem()
 		if err := d.value(p.elem, value); err != nil {
@@ -170,15 +164,15 @@ func (d *jsonDecoder) misfit(c byte, wanted string) error {
 	found := map[byte]string{'"': "STRING_VALUE", 't': "TRUE_VALUE", 'f': "FALSE_VALUE"}[c]
 	switch {
 	case c == '{':
-		return errors.New("Start of structure or map found where not expected.")
+		return serialization("Start of structure or map found where not expected.")
 	case c == '[':
-		return errors.New("Start of list found where not expected.")
+		return serialization("Start of list found where not expected.")
 	case wanted == "":
-		return errors.New("Unexpected scalar value where a list, structure or map was expected.")
+		return serialization("Unexpected scalar value where a list, structure or map was expected.")
 	case found == "":
 		found = "NUMBER_VALUE"
 	}
-	return errors.New(found + " can not be converted to " + wanted)
+	return serialization(found + " can not be converted to " + wanted)
 }
 
 func (d *jsonDecoder) blob(v reflect.Value) error {
@@ -189,7 +183,7 @@ func (d *jsonDecoder) blob(v reflect.Value) error {
 	blob := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
 	n, err := base64.StdEncoding.Strict().Decode(blob, text)
 	if err != nil {
-		return errors.New("A blob is not valid base64.")
+		return serialization("A blob is not valid base64.")
 	}
 	v.SetBytes(blob[:n])
 	return nil
@@ -211,13 +205,13 @@ func (d *jsonDecoder) numeric(p *plan, v reflect.Value, c byte) error {
 	x, err := strconv.ParseFloat(string(text), 64)
 	switch {
 	case err != nil || p.kind == intKind && (x != math.Trunc(x) || math.Abs(x) > 1<<53 || v.OverflowInt(int64(x))):
-		return errors.New("NUMBER_VALUE can not be converted to " + typeWords[p.kind])
+		return serialization("NUMBER_VALUE can not be converted to " + typeWords[p.kind])
 	case p.kind == intKind:
 		v.SetInt(int64(x))
 	case p.kind == floatKind:
 		v.SetFloat(x)
 	case math.Abs(x) > maxEpoch:
-		return errors.New("NUMBER_VALUE can not be converted to milliseconds since epoch")
+		return serialization("NUMBER_VALUE can not be converted to milliseconds since epoch")
 	default:
 		v.Set(reflect.ValueOf(time.UnixMilli(int64(math.Round(x * 1000))).UTC()))
 	}

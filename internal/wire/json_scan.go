@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"errors"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -10,15 +9,14 @@ import (
 // maxJSONDepth is how deep values may nest, known or not.
 const maxJSONDepth = 64
 
-// A scanner reads JSON from the front, strictly by RFC 8259.
+// A scanner reads JSON from the front, strictly by RFC 8259. What is not JSON
+// is errJSON.
 type scanner struct {
 	text  []byte
 	at    int
 	depth int
 	buf   []byte // of strings with escapes
 }
-
-var errJSON = errors.New("the request is not valid JSON")
 
 // next skips white space and is the byte after it, 0 at the end.
 func (s *scanner) next() byte {

@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +45,7 @@ func TestDecodeJSON(t *testing.T) {
 }
 
 func TestRefuseJSON(t *testing.T) {
-	const syntax = "the request is not valid JSON"
+	const syntax = "The request is not valid JSON."
 	for _, tt := range []struct{ body, want string }{
 		{`{"KeyId":7}`, "NUMBER_VALUE can not be converted to a String"},
 		{`{"KeyId":true}`, "TRUE_VALUE can not be converted to a String"},
@@ -94,6 +95,21 @@ func TestBlobs(t *testing.T) {
 	var in kms.EncryptInput
 	if err := wire.KMS.Decode("Encrypt", []byte(`{"Plaintext":"YW\/i","KeyId":"k"}`), &in); err != nil || string(in.Plaintext) != "ao\xe2" {
 		t.Errorf("escaped base64: %q, %v", in.Plaintext, err)
+	}
+}
+
+// A time arrives to the millisecond, however its fraction is rounded in binary.
+func TestDecodeEpochs(t *testing.T) {
+	for ms := int64(1593622000000); ms < 1593622002000; ms++ {
+		body := fmt.Sprintf(`{"KeyId":"k","ImportToken":"YQ==","EncryptedKeyMaterial":"YQ==","ValidTo":%d.%03d}`, ms/1000, ms%1000)
+		var in kms.ImportKeyMaterialInput
+		if err := wire.KMS.Decode("ImportKeyMaterial", []byte(body), &in); err != nil || in.ValidTo.UnixMilli() != ms {
+			t.Fatalf("%s: %v, %v", body, in.ValidTo, err)
+		}
+	}
+	for _, s := range []string{"1e300", "-1e300", "253402300800"} {
+		err := wire.KMS.Decode("ImportKeyMaterial", []byte(`{"ValidTo":`+s+`}`), new(kms.ImportKeyMaterialInput))
+		expect(t, err, "SerializationException", "NUMBER_VALUE can not be converted to milliseconds since epoch", s)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -48,8 +49,9 @@ func (c *codec) readQuery(p *plan, v reflect.Value, body []byte) error {
 	return err
 }
 
-// parse splits and unescapes parameters, and sorts them so that those with a
-// common prefix stand together.
+// parse splits and unescapes parameters, and sorts them so that those below a
+// common name stand together. A parameter of that very name may stand apart
+// from them ("A", "A-b", "A.1"), which matters to no value that can be read.
 func parse(body []byte) ([]parameter, error) {
 	n := 1 + bytes.Count(body, []byte{'&'})
 	if n > maxParameters {
@@ -68,29 +70,12 @@ func parse(body []byte) ([]parameter, error) {
 		}
 		ps = append(ps, parameter{key, value})
 	}
-	slices.SortStableFunc(ps, func(a, b parameter) int { return compareKeys(a.key, b.key) })
+	slices.SortStableFunc(ps, func(a, b parameter) int { return strings.Compare(a.key, b.key) })
 	return ps, nil
 }
 
 func malformedQuery(message string) error {
 	return &smithy.GenericAPIError{Code: "MalformedQueryString", Message: message, Fault: smithy.FaultClient}
-}
-
-// compareKeys orders keys with the dot before every other character, so that
-// all keys that start with the same segments are neighbours.
-func compareKeys(a, b string) int {
-	for i := range min(len(a), len(b)) {
-		if x, y := a[i], b[i]; x != y {
-			switch {
-			case x == '.':
-				return -1
-			case y == '.':
-				return 1
-			}
-			return cmp.Compare(x, y)
-		}
-	}
-	return cmp.Compare(len(a), len(b))
 }
 
 // unescape decodes percent-encoding and plus signs. What it makes must be UTF-8.
@@ -325,19 +310,19 @@ func (d queryDecoder) scalar(p *plan, v reflect.Value, text string) error {
 		v.SetString(text)
 	case boolKind:
 		if !strings.EqualFold(text, "true") && !strings.EqualFold(text, "false") {
-			return fmt.Errorf("is not a boolean")
+			return errors.New("is not a boolean")
 		}
 		v.SetBool(strings.EqualFold(text, "true"))
 	case intKind:
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || v.OverflowInt(n) {
-			return fmt.Errorf("is not an integer")
+			return errors.New("is not an integer")
 		}
 		v.SetInt(n)
 	case floatKind:
 		x, err := strconv.ParseFloat(text, 64)
 		if err != nil || math.IsInf(x, 0) || math.IsNaN(x) {
-			return fmt.Errorf("is not a number")
+			return errors.New("is not a number")
 		}
 		v.SetFloat(x)
 	case timeKind:
@@ -349,7 +334,7 @@ func (d queryDecoder) scalar(p *plan, v reflect.Value, text string) error {
 	case blobKind:
 		blob, err := base64.StdEncoding.DecodeString(text)
 		if err != nil {
-			return fmt.Errorf("is not base64")
+			return errors.New("is not base64")
 		}
 		v.SetBytes(blob)
 	}
@@ -364,5 +349,5 @@ func parseTime(s string) (time.Time, error) {
 			return t.UTC(), nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("is not a time in ISO 8601")
+	return time.Time{}, errors.New("is not a time in ISO 8601")
 }

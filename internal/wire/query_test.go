@@ -33,6 +33,8 @@ func TestDecodeLists(t *testing.T) {
 		{"ValuesToAdd.member.10=all&ValuesToAdd.member.9=111122223333", two},
 		{"ValuesToAdd.member.1=111122223333&ValuesToAdd.member.2=all&ValuesToAdd.member.1=444455556666", two},
 		{"ValuesToAdd.member.1=a.b%2Bc+d%C3%A4", []string{"a.b+c dä"}},
+		{"ValuesToAdd.member.1=111122223333" + strings.Repeat("&ValuesToAdd.member.1=x", 30) + "&ValuesToAdd.member.2=all", two},
+		{"ValuesToAdd=&ValuesToAdd-x=1&ValuesToAdd.member.1=111122223333&ValuesToAdd.member.2=all", two},
 		{"ValuesToAdd=", []string{}},
 		{"", nil},
 		{"ValuesToAdd-x.1=a&ValuesToAddx=1&Unknown.member.1.Key=b&valuesToAdd.1=c", nil},

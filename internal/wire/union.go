@@ -2,6 +2,7 @@ package wire
 
 import (
 	"reflect"
+	"strings"
 
 	iam "github.com/aws/aws-sdk-go-v2/service/iam/types"
 )
@@ -24,13 +25,13 @@ type variant struct {
 }
 
 // union plans a union's members. An interface that is no known union has none,
-// and is passed over in both directions.
+// and is passed over. No output has a union.
 func (m maker) union(p *plan) {
 	p.kind, p.byName = unionKind, map[string]int{}
 	for i, v := range unions[p.typ] {
 		value := v.typ.Field(0)
 		p.byName[v.name] = i
-		p.fields = append(p.fields, field{name: v.name, lower: v.name, element: "member", variant: v.typ, plan: m.plan(value.Type)})
+		p.fields = append(p.fields, field{name: v.name, lower: strings.ToLower(v.name[:1]) + v.name[1:], element: "member", variant: v.typ, plan: m.plan(value.Type)})
 	}
 }
 

@@ -7,6 +7,11 @@
 // Nothing here is generated but tables (*_gen.go): what the API models and the
 // SDK's sources say and its Go types do not. The codec walks the Go types by
 // reflection, with a plan per type that is made once.
+//
+// The models are not part of the repository. "go generate ./internal/wire"
+// looks for them in ../shared/models beside the checkout, or where the
+// environment's BOREALIS_MODELS says; "go test -run UpToDate ./internal/wire"
+// checks that the tables are what comes of them.
 package wire
 
 //go:generate go run ./gen -models ../../../shared/models
@@ -14,8 +19,6 @@ package wire
 import (
 	"fmt"
 	"reflect"
-	"slices"
-	"strings"
 
 	"github.com/aws/smithy-go"
 )
@@ -72,11 +75,8 @@ type Operation struct {
 // Operation finds the operation of the given name, which is case-sensitive. It
 // knows every operation that AWS has, offered or not.
 func (s *Service) Operation(name string) (*Operation, bool) {
-	i, ok := slices.BinarySearchFunc(s.tables.operations, name, func(o Operation, n string) int { return strings.Compare(o.Name, n) })
-	if !ok {
-		return nil, false
-	}
-	return &s.tables.operations[i], true
+	o := find(s.tables.operations, name, func(o *Operation) string { return o.Name })
+	return o, o != nil
 }
 
 // Operations lists the names of all the service's operations, sorted.
@@ -92,7 +92,8 @@ func (s *Service) Operations() []string {
 // SDK's zero input struct, and checks the service's constraints on it. The body
 // is a JSON document, or form-encoded parameters (of a POST's body or a GET's
 // query string). An empty body has no members. The error is a smithy.APIError
-// in the service's own words; in is then partly filled and must not be used.
+// in the service's own words; in is then partly filled and must not be used. If
+// in is not op's input, which is a programming error, it is any other error.
 // Nothing in the input shares memory with body.
 func (s *Service) Decode(op string, body []byte, in any) error {
 	if _, ok := s.Operation(op); !ok {

@@ -91,10 +91,6 @@ func (w *xmlWriter) value(p *plan, v reflect.Value, element string) {
 		for i := range p.fields {
 			w.field(&p.fields[i], v.Field(p.fields[i].index))
 		}
-	case unionKind:
-		if f, set := p.member(v); f != nil {
-			w.field(f, set)
-		}
 	}
 }
 
@@ -131,6 +127,10 @@ func (w *xmlWriter) time(t time.Time) {
 func appendText(b []byte, s string) []byte {
 	start := 0
 	for i := 0; i < len(s); {
+		if c := s[i]; c >= ' ' && c < utf8.RuneSelf && c != '<' && c != '>' && c != '&' && c != '"' {
+			i++
+			continue
+		}
 		r, n := utf8.DecodeRuneInString(s[i:])
 		if esc := escape(r, n); esc != "" {
 			b = append(append(b, s[start:i]...), esc...)
