@@ -20,7 +20,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -224,6 +227,23 @@ func (e *Engine) Header(ctx context.Context, id string) (Header, error) {
 		return p.header(), nil
 	}
 	return Header{}, damaged(volumesDir+id, "it has %d manifests under different keys", len(names))
+}
+
+// IDs names the volumes that there are, and those that a Copy which did not end
+// has left something of, in order.
+func (e *Engine) IDs(ctx context.Context) ([]string, error) {
+	found := map[string]bool{}
+	for _, dir := range []string{volumesDir, progressDir} {
+		names, err := e.list(ctx, dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			id, _, _ := strings.Cut(strings.TrimPrefix(name, dir), ".")
+			found[id] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found)), nil
 }
 
 // Find returns the header of a volume of the identity, whose data key further

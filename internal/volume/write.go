@@ -127,6 +127,16 @@ func (s Spec) check() error {
 	return nil
 }
 
+// SetFacts sets Spec.Facts, for an engine that knows them only when its backup
+// has ended. It is called before Commit.
+func (w *Writer) SetFacts(facts json.RawMessage) error {
+	if !json.Valid(facts) {
+		return fmt.Errorf("volume %s: the facts are not JSON", w.m.id)
+	}
+	w.m.facts = slices.Clone(facts)
+	return nil
+}
+
 // prepare removes what an earlier attempt has left and learns what there is to
 // share. It holds the vault's lock, so that no pack that it learns of is
 // collected before it is pinned.
