@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"regexp"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -17,7 +18,12 @@ import (
 type NewAccount struct {
 	ID   cloud.AccountID // 12 digits; chosen at random if empty
 	Name string          // a name for people; the id if empty
+	// Root is the root user's access key; a new one if empty. An id of one's own
+	// is "AKIA" and 16 capitals and digits, a secret 40 characters.
+	Root RootKey
 }
+
+var rootKeyID = regexp.MustCompile(`^AKIA[A-Z0-9]{16}$`)
 
 // A RootKey is an access key of an account's root user. The secret is to be
 // shown once, deliberately: printing a RootKey does not show it.
@@ -42,6 +48,9 @@ func (s *Service) CreateAccount(ctx context.Context, in NewAccount) (Account, Ro
 			return Account{}, RootKey{}, fmt.Errorf("create account: %w", err)
 		}
 	}
+	if k := in.Root; k != (RootKey{}) && (!rootKeyID.MatchString(k.AccessKeyID) || len(k.SecretAccessKey) != 40) {
+		return Account{}, RootKey{}, fmt.Errorf("create account %s: its root key needs an id of AKIA and 16 capitals and digits, and a secret of 40 characters", a.ID)
+	}
 	var key RootKey
 	err := s.update(ctx, func(tx Tx) (err error) {
 		if in.ID == "" {
@@ -52,6 +61,9 @@ func (s *Service) CreateAccount(ctx context.Context, in NewAccount) (Account, Ro
 		}
 		if err := tx.AddAccount(a); err != nil {
 			return err
+		}
+		if key = in.Root; key != (RootKey{}) {
+			return s.addKey(tx, AccessKey{ID: key.AccessKeyID, Account: a.ID, Owner: string(a.ID), Active: true, Created: a.Created}, key.SecretAccessKey)
 		}
 		key, err = s.newRootKey(tx, a.ID)
 		return err

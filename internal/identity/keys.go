@@ -22,11 +22,15 @@ func keyContext(k AccessKey) []byte {
 func (s *Service) newKey(tx Tx, a cloud.AccountID, owner string) (AccessKey, string, error) {
 	k := AccessKey{ID: newKeyID(a), Account: a, Owner: owner, Active: true, Created: s.Now().UTC()}
 	secret := newSecret()
-	var err error
+	return k, secret, s.addKey(tx, k, secret)
+}
+
+// addKey keeps k with its secret, sealed.
+func (s *Service) addKey(tx Tx, k AccessKey, secret string) (err error) {
 	if k.Sealed, err = s.Sealer.Seal([]byte(secret), keyContext(k)); err != nil {
-		return AccessKey{}, "", fmt.Errorf("seal secret of access key %s: %w", k.ID, err)
+		return fmt.Errorf("seal secret of access key %s: %w", k.ID, err)
 	}
-	return k, secret, tx.AddKey(k)
+	return tx.AddKey(k)
 }
 
 // An owner is whose access keys a request is about.
