@@ -1,0 +1,186 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"borealis/internal/server"
+)
+
+const accountHelp = `Make and list the accounts of a server. These are the operator's commands: they act on
+the data directory, through the running server if there is one, and need the rights of
+the user who runs it. There is no API for them.`
+
+func newAccount() *cobra.Command {
+	c := &cobra.Command{Use: "account", Short: "Make and list accounts of a borealis server", Long: accountHelp, Args: noArgs}
+	c.AddCommand(newAccountCreate(), newAccountList())
+	return c
+}
+
+// accountFlags say which server, and how to answer.
+type accountFlags struct {
+	cfg    server.Config
+	output string
+}
+
+func (f *accountFlags) define(c *cobra.Command) {
+	fl := c.Flags()
+	fl.StringVar(&f.cfg.Data, "data", defaultData(), "data directory of the server")
+	fl.StringVar(&f.cfg.RootKey, "root-key", defaultRootKey(), "file of the root key; needed only where no server runs")
+	fl.StringVarP(&f.output, "output", "o", "text", "text or json")
+}
+
+func newAccountCreate() *cobra.Command {
+	var f accountFlags
+	var id, name, profile, region string
+	c := &cobra.Command{
+		Use:   "create --name NAME",
+		Short: "Make an account, with an access key of its root user",
+		Long: `Make an account. The access key of its root user is shown once and kept sealed.
+With --profile the key also becomes a profile in the AWS shared configuration files
+(~/.aws, or where AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE say).`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if name == "" {
+				return usageErrorf("--name is missing")
+			}
+			files := awsFiles()
+			if profile != "" {
+				if err := files.free(profile); err != nil {
+					return err
+				}
+			}
+			op, err := server.Operate(c.Context(), f.cfg)
+			if err != nil {
+				return err
+			}
+			defer op.Close()
+			a, err := op.CreateAccount(c.Context(), server.NewAccount{ID: id, Name: name})
+			if err != nil {
+				return err
+			}
+			if profile != "" {
+				if err := files.add(profile, region, op.Endpoint(), a); err != nil {
+					return fmt.Errorf("account %s was made, with access key %s, but not its profile: %w", a.ID, a.AccessKeyID, err)
+				}
+			}
+			return f.print(c.OutOrStdout(), a, accountText(a, profile))
+		},
+	}
+	f.define(c)
+	c.Flags().StringVar(&name, "name", "", "name of the account (required)")
+	c.Flags().StringVar(&id, "id", "", "12-digit id of the account (default: a random one)")
+	c.Flags().StringVar(&profile, "profile", "", "also write an AWS profile of this name")
+	c.Flags().StringVar(&region, "region", "us-east-1", "Region of that profile")
+	return c
+}
+
+func newAccountList() *cobra.Command {
+	var f accountFlags
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List the accounts",
+		Args:  noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			op, err := server.Operate(c.Context(), f.cfg)
+			if err != nil {
+				return err
+			}
+			defer op.Close()
+			list, err := op.Accounts(c.Context())
+			if err != nil {
+				return err
+			}
+			var text strings.Builder
+			for _, a := range list {
+				fmt.Fprintf(&text, "%s  %s\n", a.ID, a.Name)
+			}
+			return f.print(c.OutOrStdout(), list, text.String())
+		},
+	}
+	f.define(c)
+	return c
+}
+
+func (f *accountFlags) print(w io.Writer, v any, text string) error {
+	switch f.output {
+	case "json":
+		return json.NewEncoder(w).Encode(v)
+	case "text":
+		_, err := io.WriteString(w, text)
+		return err
+	}
+	return usageErrorf("--output is text or json, not %q", f.output)
+}
+
+func accountText(a server.Account, profile string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "account            %s (%s)\n", a.ID, a.Name)
+	fmt.Fprintf(&b, "access key id      %s\n", a.AccessKeyID)
+	fmt.Fprintf(&b, "secret access key  %s\n", a.SecretAccessKey)
+	b.WriteString("The secret is not shown again.\n")
+	if profile != "" {
+		fmt.Fprintf(&b, "AWS profile        %s\n", profile)
+	}
+	return b.String()
+}
+
+// sharedFiles are the AWS shared configuration files.
+type sharedFiles struct{ config, credentials string }
+
+func awsFiles() sharedFiles {
+	home, _ := os.UserHomeDir()
+	at := func(env, name string) string {
+		if path := os.Getenv(env); path != "" {
+			return path
+		}
+		return filepath.Join(home, ".aws", name)
+	}
+	return sharedFiles{config: at("AWS_CONFIG_FILE", "config"), credentials: at("AWS_SHARED_CREDENTIALS_FILE", "credentials")}
+}
+
+// free refuses a profile that exists already: it may be of a real account.
+func (f sharedFiles) free(profile string) error {
+	for path, header := range map[string]string{f.config: "[profile " + profile + "]", f.credentials: "[" + profile + "]"} {
+		text, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for line := range strings.Lines(string(text)) {
+			if strings.TrimSpace(line) == header {
+				return usageErrorf("profile %s exists already in %s; choose another name", profile, path)
+			}
+		}
+	}
+	return nil
+}
+
+func (f sharedFiles) add(profile, region, endpoint string, a server.Account) error {
+	config := fmt.Sprintf("\n[profile %s]\nregion = %s\n", profile, region)
+	if endpoint != "" {
+		config += "endpoint_url = " + endpoint + "\n"
+	}
+	return errors.Join(
+		appendFile(f.config, config),
+		appendFile(f.credentials, fmt.Sprintf("\n[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\n", profile, a.AccessKeyID, a.SecretAccessKey)))
+}
+
+func appendFile(path, text string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}

@@ -1,0 +1,138 @@
+// Command borealis shares encrypted Aurora snapshots between AWS accounts, and
+// serves a self-hosted cloud with the same APIs. This package is the command
+// tree: flags, prompts and output. What the commands do is in package share and
+// in internal/server.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/aws/smithy-go"
+	"github.com/spf13/cobra"
+
+	"borealis/share"
+)
+
+// version is set by the linker.
+var version = "unknown"
+
+// Exit statuses, as `borealis help` says them.
+const (
+	exitFailed      = 1
+	exitCredentials = 4
+	exitUsage       = 5
+	exitDenied      = 12
+	exitInterrupted = 130
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// run is the program; it returns the exit status. Cancelling ctx stops it.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(stderr, "borealis: %v\n", err)
+	return exitStatus(ctx, err)
+}
+
+func exitStatus(ctx context.Context, err error) int {
+	if ctx.Err() != nil {
+		return exitInterrupted
+	}
+	if errors.Is(err, errUsage) || errors.Is(err, share.ErrUsage) {
+		return exitUsage
+	}
+	if errors.Is(err, errCredentials) {
+		return exitCredentials
+	}
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		switch api.ErrorCode() {
+		case "AccessDenied", "AccessDeniedException", "KMSKeyNotAccessibleFault":
+			return exitDenied
+		case "InvalidClientTokenId", "UnrecognizedClientException", "ExpiredToken", "ExpiredTokenException", "SignatureDoesNotMatch":
+			return exitCredentials
+		}
+	}
+	return exitFailed
+}
+
+var (
+	errUsage       = errors.New("wrong usage")
+	errCredentials = errors.New("no usable credentials")
+)
+
+// usageErrorf is a mistake in how the command was called.
+func usageErrorf(format string, args ...any) error {
+	return usageError{fmt.Sprintf(format, args...)}
+}
+
+type usageError struct{ msg string }
+
+func (e usageError) Error() string   { return e.msg }
+func (e usageError) Is(t error) bool { return t == errUsage }
+
+const rootHelp = `Borealis shares encrypted Aurora database snapshots with other AWS accounts.
+
+A snapshot under the account's default key (aws/rds) cannot be shared.
+"borealis share" makes a customer managed key that the other account may use for
+nothing else, copies the snapshot under it, shares the copy, copies it in the
+other account under a key of its own, and restores a database from that.
+
+"borealis serve" is a self-hosted cloud with the same APIs (IAM, STS, KMS, RDS for
+Aurora PostgreSQL), on which the same can be rehearsed, tested and run for real.
+
+Exit status: 0 done · 1 failed · 4 credentials missing or expired · 5 wrong usage ·
+12 access denied · 130 interrupted; run the same command again to go on.`
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "borealis",
+		Short:         "Share encrypted Aurora snapshots between AWS accounts",
+		Long:          rootHelp,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageErrorf("%v; see %s --help", err, c.CommandPath())
+	})
+	root.AddCommand(newShare(), newServe(), newAccount(), newVersion())
+	return root
+}
+
+func newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintf(c.OutOrStdout(), "borealis %s (%s %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	}
+}
+
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageErrorf("%s takes no arguments, got %q", c.CommandPath(), args)
+	}
+	return nil
+}

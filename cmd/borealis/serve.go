@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"borealis/internal/server"
+)
+
+const serveHelp = `Serve a self-hosted cloud: IAM, STS, KMS and RDS for Aurora PostgreSQL, for any number
+of accounts and in every Region, at one address.
+
+Once it answers it prints its address on standard output; its log goes to standard
+error. SIGTERM or SIGINT stop it and the PostgreSQL servers that it runs; after that,
+or after a crash, the next start goes on where it was.
+
+The root key seals every secret in the data directory. Keep a copy of it apart from
+copies of the data: whoever has both can read everything, and without it nobody can
+read anything.`
+
+func newServe() *cobra.Command {
+	var cfg server.Config
+	var verbose bool
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve a self-hosted cloud with AWS's APIs",
+		Long:  serveHelp,
+		Example: `  borealis serve --init --data /var/lib/borealis --root-key /etc/borealis/root.key
+  borealis account create --name prod --profile prod
+  aws --profile prod rds describe-db-clusters`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			level := slog.LevelInfo
+			if verbose {
+				level = slog.LevelDebug
+			}
+			cfg.Log = slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+			s, err := server.Open(c.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			return s.Run(c.Context(), func(url string) { fmt.Fprintf(c.OutOrStdout(), "serving %s\n", url) })
+		},
+	}
+	fl := c.Flags()
+	fl.StringVar(&cfg.Data, "data", defaultData(), "data directory")
+	fl.StringVar(&cfg.RootKey, "root-key", defaultRootKey(), "file of the root key, kept outside the data directory")
+	fl.StringVar(&cfg.Listen, "listen", server.DefaultListen, "address to serve on; port 0 for any free one")
+	fl.BoolVar(&cfg.Init, "init", false, "make the data directory and the root key if they do not exist")
+	fl.StringVar(&cfg.Bootstrap, "bootstrap", "", "JSON file of accounts to make if they do not exist")
+	fl.StringVar(&cfg.EngineHost, "engine-host", "127.0.0.1", "address that PostgreSQL servers listen on and endpoints name")
+	fl.StringVar(&cfg.EngineUser, "engine-user", "", "user that PostgreSQL servers run as when borealis is root (default postgres, else nobody)")
+	fl.BoolVar(&cfg.LateShareRefusal, "late-share-refusal", false, "let a snapshot under aws/rds be shared and refuse only its copy, as AWS was seen to do in 2019")
+	fl.BoolVarP(&verbose, "verbose", "v", false, "log every request")
+	return c
+}
+
+// defaultData is /var/lib/borealis for root, whose home the PostgreSQL user could
+// not enter, and a directory of the user's own for others.
+func defaultData() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/borealis"
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "borealis")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "borealis-data"
+	}
+	return filepath.Join(home, ".local", "share", "borealis")
+}
+
+func defaultRootKey() string {
+	if os.Geteuid() == 0 {
+		return "/etc/borealis/root.key"
+	}
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "borealis-root.key"
+	}
+	return filepath.Join(dir, "borealis", "root.key")
+}

@@ -1,0 +1,204 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"borealis/internal/cloud"
+	"borealis/internal/clusters"
+	"borealis/internal/identity"
+	"borealis/internal/postgres"
+	"borealis/internal/sessions"
+	"borealis/internal/sigv4"
+	"borealis/internal/volume"
+)
+
+// credentials are those of IAM and of STS: a request with a session token is
+// STS's.
+type credentials struct {
+	iam *identity.Service
+	sts *sessions.Service
+}
+
+func (c credentials) Credential(ctx context.Context, id, token string) (sigv4.Credential, error) {
+	find := c.iam.Credential
+	if token != "" || strings.HasPrefix(id, "ASIA") {
+		find = func(ctx context.Context, id string) (string, cloud.Caller, error) {
+			return c.sts.Credential(ctx, id, token)
+		}
+	}
+	secret, caller, err := find(ctx, id)
+	if errors.Is(err, sessions.ErrExpired) {
+		err = fmt.Errorf("%w: %w", sigv4.ErrExpired, err)
+	}
+	return sigv4.Credential{Secret: secret, Caller: caller}, err
+}
+
+// principals are IAM's users and roles as STS wants them.
+type principals struct{ *identity.Service }
+
+func (p principals) Role(ctx context.Context, arn string) (sessions.Role, error) {
+	r, err := p.Service.Role(ctx, arn)
+	return sessions.Role(r), err
+}
+
+// engines are PostgreSQL servers as clusters wants them.
+type engines struct{ *postgres.Engines }
+
+func (e engines) Versions(context.Context) ([]string, error) {
+	var full []string
+	for _, v := range e.Engines.Versions() {
+		full = append(full, v.Full)
+	}
+	if full == nil {
+		return nil, fmt.Errorf("%w: %w", clusters.ErrNoEngine, &postgres.NotInstalledError{})
+	}
+	return full, nil
+}
+
+func (e engines) Start(ctx context.Context, id string, spec clusters.EngineSpec) (clusters.Endpoint, error) {
+	// A cluster at another port than it was asked to have is better than none.
+	at, err := e.Engines.Start(ctx, id, postgres.StartSpec{Port: int(spec.Port), Elsewhere: true})
+	return clusters.Endpoint{Host: at.Host, Port: int32(at.Port)}, err
+}
+
+func (e engines) Verifier(password string) (string, error) { return postgres.ScramVerifier(password) }
+
+func (e engines) SetMaster(ctx context.Context, id string, m clusters.Master) error {
+	return e.Engines.SetMaster(ctx, id, postgres.Master{User: m.User, Verifier: m.Verifier, Database: m.Database})
+}
+
+func (e engines) List(context.Context) ([]string, error) { return e.IDs() }
+
+// volumeKeeper joins volumes and engines: it takes the one from the other and
+// back.
+type volumeKeeper struct {
+	volumes *volume.Engine
+	engines *postgres.Engines
+}
+
+// notWrapped stands in the header of a volume of a cluster without StorageEncrypted,
+// whose data key no KMS key protects.
+var notWrapped = []byte("data key not wrapped")
+
+func spec(v clusters.VolumeSpec) volume.Spec {
+	if v.KeyARN == "" {
+		v.Wrapped = notWrapped
+	}
+	return volume.Spec{
+		ID: v.ID, Identity: volume.Identity{Account: v.Account, Lineage: v.Lineage, KeyARN: v.KeyARN},
+		DataKey: volume.DataKey(v.DataKey), Wrapped: v.Wrapped,
+	}
+}
+
+func ref(v clusters.VolumeRef) (volume.Ref, error) {
+	d, err := volume.ParseDigest(v.Digest)
+	return volume.Ref{
+		ID: v.ID, Identity: volume.Identity{Account: v.Account, Lineage: v.Lineage, KeyARN: v.KeyARN},
+		DataKey: volume.DataKey(v.DataKey), Digest: d,
+	}, err
+}
+
+func info(i volume.Info, err error) (clusters.VolumeInfo, error) {
+	if err != nil {
+		return clusters.VolumeInfo{}, err
+	}
+	return clusters.VolumeInfo{Digest: i.Digest.String(), Bytes: i.Bytes}, nil
+}
+
+// Take stores a backup of a running engine as a volume.
+func (k volumeKeeper) Take(ctx context.Context, engine string, to clusters.VolumeSpec, p clusters.Progress) (clusters.VolumeInfo, error) {
+	w, err := k.volumes.Create(ctx, spec(to), volume.CreateOptions{Progress: volume.Progress(p)})
+	if err != nil {
+		return clusters.VolumeInfo{}, err
+	}
+	defer w.Abort()
+	facts, err := k.engines.Backup(ctx, engine, func(ctx context.Context, files []postgres.File) error {
+		add := make([]volume.File, len(files))
+		for i, f := range files {
+			add[i] = volume.File{Name: f.Name, Path: f.Path, Data: f.Data, Size: f.Size, Mode: f.Mode}
+		}
+		return w.Add(ctx, add)
+	})
+	if err != nil {
+		return clusters.VolumeInfo{}, err
+	}
+	text, err := json.Marshal(facts)
+	if err != nil {
+		return clusters.VolumeInfo{}, err
+	}
+	if err := w.SetFacts(text); err != nil {
+		return clusters.VolumeInfo{}, err
+	}
+	return info(w.Commit(ctx))
+}
+
+// Copy copies a volume under another key, or under the same.
+func (k volumeKeeper) Copy(ctx context.Context, from clusters.VolumeRef, to clusters.VolumeSpec, p clusters.Progress) (clusters.VolumeInfo, error) {
+	src, err := ref(from)
+	if err != nil {
+		return clusters.VolumeInfo{}, err
+	}
+	return info(k.volumes.Copy(ctx, src, spec(to), volume.CopyOptions{Progress: volume.Progress(p)}))
+}
+
+// Restore makes an engine of a volume, after checking that this machine can run it.
+func (k volumeKeeper) Restore(ctx context.Context, from clusters.VolumeRef, engine string, p clusters.Progress) error {
+	src, err := ref(from)
+	if err != nil {
+		return err
+	}
+	text, err := k.volumes.Facts(ctx, src)
+	if err != nil {
+		return err
+	}
+	var facts postgres.Facts
+	if err := json.Unmarshal(text, &facts); err != nil {
+		return fmt.Errorf("facts of volume %s: %w", from.ID, err)
+	}
+	if _, err := k.engines.Compatible(ctx, facts); err != nil {
+		return err
+	}
+	dir, err := k.engines.RestoreDir(ctx, engine)
+	if errors.Is(err, cloud.ErrExists) { // an earlier attempt got as far as that
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := k.volumes.Restore(ctx, src, dir, volume.RestoreOptions{Progress: volume.Progress(p)}); err != nil {
+		return err
+	}
+	return k.engines.Adopt(ctx, engine, facts)
+}
+
+// Delete removes a volume.
+func (k volumeKeeper) Delete(ctx context.Context, v clusters.VolumeRef) error {
+	return k.volumes.Delete(ctx, v.ID)
+}
+
+// List names the volumes, whole and half made.
+func (k volumeKeeper) List(ctx context.Context) ([]clusters.VolumeRef, error) {
+	ids, err := k.volumes.IDs(ctx)
+	var list []clusters.VolumeRef
+	for _, id := range ids {
+		list = append(list, clusters.VolumeRef{ID: id})
+	}
+	return list, err
+}
+
+// outside refuses a root key that lies in the data directory.
+func outside(file, dir string) error {
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return err
+	}
+	if rel, err := filepath.Rel(dir, abs); err == nil && !strings.HasPrefix(rel, "..") {
+		return fmt.Errorf("root key %s lies in the data directory, so every copy of the data would carry it; keep it elsewhere: %w", file, ErrRootKey)
+	}
+	return nil
+}
