@@ -8,10 +8,10 @@ GOLANGCI   := .tools/golangci-lint-v2.15.0
 MODELS     ?= ../shared/models
 export GOFLAGS := -buildvcs=false
 
-.PHONY: help setup build demo test check lint fuzz generated bench clean
+.PHONY: help setup build demo demo-stop test check lint fuzz generated bench clean
 
 help: ## say what can be made
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install what is missing on a Debian machine (PostgreSQL, a C compiler for the race detector)
 	@scripts/setup
@@ -21,6 +21,9 @@ build: ## build bin/borealis
 
 demo: setup build ## share an encrypted snapshot between two accounts, end to end, and leave the server's address
 	@$(GO) run ./e2e/demo -borealis bin/borealis
+
+demo-stop: ## stop the demo's server and remove its files
+	@$(GO) run ./e2e/demo -stop
 
 test: setup ## run all tests, with the race detector
 	@scripts/test

@@ -1,0 +1,60 @@
+package e2e
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// arrows says which packages of ours a package may import. It is the picture in
+// ARCHITECTURE.md, and this test breaks when the two part ways. "*" is anything.
+var arrows = map[string]string{
+	"internal/cloud":             "",
+	"internal/durable":           "",
+	"internal/seal":              "",
+	"internal/api":               "",
+	"internal/policy":            "cloud",
+	"internal/sigv4":             "cloud",
+	"internal/audit":             "cloud",
+	"internal/wire":              "cloud",
+	"internal/wire/gen":          "",
+	"internal/keys":              "cloud api policy audit seal",
+	"internal/identity":          "cloud api policy audit",
+	"internal/sessions":          "cloud api policy audit",
+	"internal/clusters":          "cloud api policy audit",
+	"internal/volume":            "cloud seal durable",
+	"internal/volume/disk":       "cloud volume durable",
+	"internal/volume/volumetest": "cloud volume",
+	"internal/postgres":          "cloud durable",
+	"internal/store":             "cloud policy identity keys clusters",
+	"internal/gateway":           "cloud api sigv4 wire audit",
+	"internal/server":            "*",
+	"share":                      "cloud policy",
+	"cmd/borealis":               "*",
+	"e2e":                        "*",
+	"e2e/demo":                   "*",
+	"e2e/story":                  "*",
+	"bench":                      "*",
+}
+
+func TestArrows(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "borealis/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		pkg := strings.TrimPrefix(f[0], "borealis/")
+		may, known := arrows[pkg]
+		if !known {
+			t.Errorf("%s is not in arrows: decide what it may import", pkg)
+		}
+		for _, imp := range f[1:] {
+			ours, is := strings.CutPrefix(imp, "borealis/")
+			short := strings.TrimPrefix(ours, "internal/")
+			if is && may != "*" && !strings.Contains(" "+may+" ", " "+short+" ") {
+				t.Errorf("%s must not import %s", pkg, ours)
+			}
+		}
+	}
+}

@@ -1,0 +1,197 @@
+// Package story is what Borealis exists for, told once and used twice: as the
+// demo and as the end-to-end test. Everything in it goes through the public API,
+// the borealis command and real PostgreSQL clients.
+package story
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+)
+
+// A Narrator is told what happens.
+type Narrator interface {
+	Chapter(title string)
+	// Did says that who did something, and what came of it.
+	Did(who, what string)
+	// Refused says that who tried something, and the answer.
+	Refused(who, what, code, message string)
+	// Ran shows a command line and what it printed.
+	Ran(command, output string)
+}
+
+// A Story happens on one server, between three accounts.
+type Story struct {
+	Narrator
+	// Borealis runs the borealis command with args and returns what it printed.
+	Borealis func(ctx context.Context, args ...string) (string, error)
+	// As makes a Driver for an access key. profile is a name for it that the
+	// borealis command and the aws command know from then on.
+	As func(profile, accessKeyID, secret string) (Driver, error)
+	// Source, Target and Stranger are the accounts.
+	Source, Target, Stranger Account
+
+	ann, bob, eve, audrey Person
+	password              string
+	orders                database
+	checksum              string
+	sharedKey             string // ARN of the key that borealis share makes
+	byHand                handMade
+}
+
+// An Account is an account with its root user's driver.
+type Account struct {
+	ID   string
+	Root Driver
+}
+
+// A Person is an IAM user of one of the accounts.
+type Person struct {
+	Name    string
+	Profile string
+	Driver
+}
+
+// A database is where a cluster can be reached.
+type database struct {
+	host string
+	port int32
+}
+
+const (
+	region = "us-east-1"
+	rows   = 100_000
+)
+
+// Tell tells the whole story. It fails at the first thing that does not go as it
+// should, be it a success that should have been a refusal.
+func (s *Story) Tell(ctx context.Context) error {
+	s.password = rand.Text()
+	for _, chapter := range []struct {
+		title string
+		tell  func(context.Context) error
+	}{
+		{"Two accounts, and a stranger's", s.people},
+		{"Account A has an encrypted database", s.database},
+		{"Its snapshot cannot be shared: it is under the account's default key", s.snapshot},
+		{"By hand it goes wrong in many ways", s.byHandChapter},
+		{"borealis share does it in one command", s.share},
+		{"Account B has the same rows", s.compare},
+		{"Account B depends on account A for nothing", s.independence},
+	} {
+		s.Chapter(chapter.title)
+		if err := chapter.tell(ctx); err != nil {
+			return fmt.Errorf("%s: %w", chapter.title, err)
+		}
+	}
+	return nil
+}
+
+// people makes an administrator in each account, and in A someone who may only look.
+func (s *Story) people(ctx context.Context) (err error) {
+	const admin = "arn:aws:iam::aws:policy/AdministratorAccess"
+	attach := func(user string) any { return &iam.AttachUserPolicyInput{UserName: &user, PolicyArn: new(admin)} }
+	look := func(user string) any {
+		return &iam.PutUserPolicyInput{UserName: &user, PolicyName: new("look"), PolicyDocument: new(`{"Version":"2012-10-17",
+			"Statement":{"Effect":"Allow","Action":["rds:Describe*","rds:ListTagsForResource"],"Resource":"*"}}`)}
+	}
+	if s.ann, err = s.person(ctx, s.Source, "ann", "prod", attach); err != nil {
+		return err
+	}
+	if s.audrey, err = s.person(ctx, s.Source, "audrey", "prod-auditor", look); err != nil {
+		return err
+	}
+	if s.bob, err = s.person(ctx, s.Target, "bob", "backup", attach); err != nil {
+		return err
+	}
+	s.eve, err = s.person(ctx, s.Stranger, "eve", "stranger", attach)
+	return err
+}
+
+// person makes an IAM user with an access key and what permit gives it.
+func (s *Story) person(ctx context.Context, a Account, name, profile string, permit func(user string) any) (Person, error) {
+	if _, err := call[iam.CreateUserOutput](ctx, a.Root, &iam.CreateUserInput{UserName: &name}); err != nil {
+		return Person{}, err
+	}
+	if err := a.Root.Call(ctx, permit(name), outputFor(permit(name))); err != nil {
+		return Person{}, err
+	}
+	key, err := call[iam.CreateAccessKeyOutput](ctx, a.Root, &iam.CreateAccessKeyInput{UserName: &name})
+	if err != nil {
+		return Person{}, err
+	}
+	d, err := s.As(profile, *key.AccessKey.AccessKeyId, *key.AccessKey.SecretAccessKey)
+	if err != nil {
+		return Person{}, err
+	}
+	who := strings.ToUpper(name[:1]) + name[1:]
+	s.Did(who, "is a user of account "+a.ID+" (profile "+profile+")")
+	return Person{Name: who, Profile: profile, Driver: d}, nil
+}
+
+// outputFor makes the output struct of the operations that permit may use.
+func outputFor(in any) any {
+	if _, ok := in.(*iam.PutUserPolicyInput); ok {
+		return new(iam.PutUserPolicyOutput)
+	}
+	return new(iam.AttachUserPolicyOutput)
+}
+
+// refused is for what must not work: it wants err to carry code, and to contain
+// every one of words.
+func (s *Story) refused(who Person, what string, err error, code string, words ...string) error {
+	if err == nil {
+		return fmt.Errorf("%s could %s, which should have been refused with %s", who.Name, what, code)
+	}
+	got, message := refusal(err)
+	if got != code {
+		return fmt.Errorf("%s, trying to %s: want %s, got %w", who.Name, what, code, err)
+	}
+	for _, w := range words {
+		if !strings.Contains(message, w) {
+			return fmt.Errorf("%s, trying to %s: %s does not say %q: %w", who.Name, what, code, w, err)
+		}
+	}
+	s.Refused(who.Name, what, got, message)
+	return nil
+}
+
+// until calls look, ever more seldom, until it says that it is done.
+func until(ctx context.Context, look func() (bool, error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 3*time.Minute, fmt.Errorf("it takes too long"))
+	defer cancel()
+	for wait := 50 * time.Millisecond; ; wait = min(wait*2, time.Second) {
+		if done, err := look(); done || err != nil {
+			return err
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return context.Cause(ctx)
+		case <-t.C:
+		}
+	}
+}
+
+// snapshotAvailable waits for a snapshot.
+func snapshotAvailable(ctx context.Context, who Person, id string) error {
+	return until(ctx, func() (bool, error) {
+		out, err := call[rds.DescribeDBClusterSnapshotsOutput](ctx, who, &rds.DescribeDBClusterSnapshotsInput{DBClusterSnapshotIdentifier: &id})
+		if err != nil {
+			return false, err
+		}
+		switch st := *out.DBClusterSnapshots[0].Status; st {
+		case "available":
+			return true, nil
+		case "failed":
+			return false, fmt.Errorf("snapshot %s failed", id)
+		}
+		return false, nil
+	})
+}
