@@ -181,20 +181,20 @@ func (l *Log) Close() error {
 // flushes writes and syncs at the promised intervals until Close.
 func (l *Log) flushes() {
 	defer close(l.done)
-	write, sync := time.NewTicker(writeEvery), time.NewTicker(syncEvery)
-	defer write.Stop()
-	defer sync.Stop()
+	writes, syncs := time.NewTicker(writeEvery), time.NewTicker(syncEvery)
+	defer writes.Stop()
+	defer syncs.Stop()
 	for {
 		select {
 		case <-l.stop:
 			return
-		case <-write.C:
+		case <-writes.C:
 			l.mu.Lock()
 			if !l.closed {
 				l.flush()
 			}
 			l.mu.Unlock()
-		case <-sync.C:
+		case <-syncs.C:
 			l.syncAside()
 		}
 	}

@@ -98,7 +98,7 @@ func (v view) Encrypt(_ context.Context, in *kms.EncryptInput) (*kms.EncryptOutp
 func (v view) DescribeDBClusters(_ context.Context, in *rds.DescribeDBClustersInput) (*rds.DescribeDBClustersOutput, error) {
 	v.saw(v.caller)
 	if in.DBClusterIdentifier == nil {
-		return &rds.DescribeDBClustersOutput{}, nil
+		return &rds.DescribeDBClustersOutput{DBClusters: []rdstypes.DBCluster{}}, nil
 	}
 	return nil, &rdstypes.DBClusterNotFoundFault{Message: new("DBCluster " + *in.DBClusterIdentifier + " not found.")}
 }

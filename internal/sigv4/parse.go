@@ -168,8 +168,11 @@ func (s *signature) check(r *http.Request, now time.Time) (cloud.Region, error) 
 		return "", refuse(ErrMismatch, "Credential should be scoped to a valid region.")
 	}
 	iso := s.when.Format(isoBasic)
+	if _, err := time.Parse("20060102", s.date); err != nil {
+		return "", refuse(ErrIncomplete, "Date in Credential scope must be in the form YYYYMMDD.")
+	}
 	if s.date != iso[:8] {
-		return "", refuse(ErrMismatch, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%.8s' != '%s', from '%s'.", s.date, iso[:8], iso)
+		return "", refuse(ErrMismatch, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%s' != '%s', from '%s'.", s.date, iso[:8], iso)
 	}
 	now = now.UTC()
 	age := Window
@@ -190,20 +193,24 @@ func (s *signature) check(r *http.Request, now time.Time) (cloud.Region, error) 
 // means (the date and the body's hash are signed themselves; a session token is
 // tied to its key by the Source).
 func (s *signature) checkHeaders(r *http.Request) error {
-	if !slices.Contains(s.headers, "host") {
-		return refuse(ErrMismatch, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
-	}
 	for i, h := range s.headers {
 		if h == "" || h != strings.ToLower(h) || i > 0 && h <= s.headers[i-1] {
 			return refuse(ErrMismatch, "'SignedHeaders' must be lower-case names in alphabetical order, each once.")
 		}
+	}
+	signed := func(name string) bool {
+		_, ok := slices.BinarySearch(s.headers, name)
+		return ok
+	}
+	if !signed("host") {
+		return refuse(ErrMismatch, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
 	}
 	for name := range r.Header {
 		switch name {
 		case "X-Amz-Date", "X-Amz-Content-Sha256", "X-Amz-Security-Token":
 			continue
 		}
-		if strings.HasPrefix(name, "X-Amz-") && !slices.Contains(s.headers, strings.ToLower(name)) {
+		if strings.HasPrefix(name, "X-Amz-") && !signed(strings.ToLower(name)) {
 			return refuse(ErrMismatch, "'%s' must be a 'SignedHeader' in the AWS Authorization.", name)
 		}
 	}

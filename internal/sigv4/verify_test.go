@@ -244,6 +244,7 @@ var bad = map[string]struct {
 	"other Region":            {request{after: swap("eu-west-1", "eu-west-2")}, sigv4.ErrMismatch, mismatch},
 	"other service":           {request{after: swap("/kms/", "/rds/")}, sigv4.ErrMismatch, mismatch},
 	"other day":               {request{after: swap("/20260105/", "/20260104/")}, sigv4.ErrMismatch, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '20260104' != '20260105', from '20260105T031030Z'."},
+	"no day in scope":         {request{after: swap("/20260105/", "/c2VjcmV0/")}, sigv4.ErrIncomplete, "Date in Credential scope must be in the form YYYYMMDD."},
 	"bad date":                {request{after: header("X-Amz-Date", "yesterday")}, sigv4.ErrIncomplete, "Date must be in ISO-8601 'basic format'. See http://en.wikipedia.org/wiki/ISO_8601"},
 	"other date":              {request{after: header("X-Amz-Date", "20260105T031031Z")}, sigv4.ErrMismatch, mismatch},
 	"too old":                 {request{at: now.Add(-15*time.Minute - time.Second)}, sigv4.ErrMismatch, "Signature expired: 20260105T025529Z is now earlier than 20260105T025530Z (20260105T031030Z - 15 min.)"},
