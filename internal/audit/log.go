@@ -124,7 +124,7 @@ func (l *Log) open() error {
 // syncDir makes the names in dir durable, where the file system can.
 func syncDir(dir string) {
 	if d, err := os.Open(dir); err == nil {
-		d.Sync() // some file systems cannot; the log is usable all the same
+		_ = d.Sync() // some file systems cannot; the log is usable all the same
 		d.Close()
 	}
 }

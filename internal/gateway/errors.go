@@ -12,8 +12,8 @@ import (
 	"borealis/internal/wire"
 )
 
-// A refusal is an answer of the gateway's own, in both protocols' words.
-type refusal struct {
+// A refusalError is an answer of the gateway's own, in both protocols' words.
+type refusalError struct {
 	status     int    // of query services
 	jsonStatus int    // of JSON services; 0 if it is the same
 	query      string // the code in XML
@@ -24,10 +24,10 @@ type refusal struct {
 }
 
 // Error makes a refusal an error that run can return.
-func (r *refusal) Error() string { return r.query + ": " + r.message }
+func (r *refusalError) Error() string { return r.query + ": " + r.message }
 
 // in is the refusal as service w says it.
-func (r *refusal) in(w *wire.Service) (int, *smithy.GenericAPIError) {
+func (r *refusalError) in(w *wire.Service) (int, *smithy.GenericAPIError) {
 	if w.Protocol != wire.JSON {
 		return r.status, &smithy.GenericAPIError{Code: r.query, Message: r.message, Fault: r.fault}
 	}
@@ -43,7 +43,7 @@ func (r *refusal) in(w *wire.Service) (int, *smithy.GenericAPIError) {
 
 // unauthenticated words the kinds of sigv4's errors. JSON services answer all of
 // them with 400.
-var unauthenticated = map[error]refusal{
+var unauthenticated = map[error]refusalError{
 	sigv4.ErrMissing: {
 		query: "MissingAuthenticationToken", json: "MissingAuthenticationTokenException", status: http.StatusForbidden,
 		message: "Request is missing Authentication Token", jsonSays: "Missing Authentication Token",
@@ -68,35 +68,35 @@ var unauthenticated = map[error]refusal{
 
 // What is refused for its form rather than its signature.
 var (
-	errMethod = &refusal{
+	errMethod = &refusalError{
 		query: "MethodNotAllowed", json: "MethodNotAllowedException", status: http.StatusMethodNotAllowed,
 		message: "The HTTP method of this request is not supported. Use POST.",
 	}
-	errOnlyPost = &refusal{
+	errOnlyPost = &refusalError{
 		query: "MethodNotAllowed", json: "MethodNotAllowedException", status: http.StatusMethodNotAllowed,
 		message: "The HTTP method of this request is not supported by this service. Use POST.",
 	}
-	errTooLarge = &refusal{
+	errTooLarge = &refusalError{
 		query: "RequestEntityTooLarge", json: "RequestEntityTooLargeException", status: http.StatusRequestEntityTooLarge,
 		message: "The request body is larger than " + strconv.Itoa(MaxBody) + " bytes.",
 	}
-	errTruncated = &refusal{
+	errTruncated = &refusalError{
 		query: "IncompleteBody", json: "SerializationException", status: http.StatusBadRequest,
 		message: "The request body ended before it was complete.",
 	}
-	errMissingAction = &refusal{
+	errMissingAction = &refusalError{
 		query: "MissingAction", json: "UnknownOperationException", status: http.StatusBadRequest,
 		message: "The request is missing an action or a required parameter.",
 	}
 	// Of this one, JSON services send the code alone.
-	errUnknownOperation = &refusal{query: "InvalidAction", json: "UnknownOperationException", status: http.StatusBadRequest}
+	errUnknownOperation = &refusalError{query: "InvalidAction", json: "UnknownOperationException", status: http.StatusBadRequest}
 )
 
-func unknownAction(action, version string) *refusal {
+func unknownAction(action, version string) *refusalError {
 	if version == "" {
 		version = "NO_VERSION_SPECIFIED"
 	}
-	return &refusal{
+	return &refusalError{
 		query: "InvalidAction", json: "UnknownOperationException", status: http.StatusBadRequest,
 		message: fmt.Sprintf("Could not find operation %.128s for version %.32s", action, version),
 	}
@@ -104,7 +104,7 @@ func unknownAction(action, version string) *refusal {
 
 // wrongService refuses a request that is signed for another service than the
 // right one ("" if it cannot be told).
-func wrongService(right string) *refusal {
+func wrongService(right string) *refusalError {
 	r := unauthenticated[sigv4.ErrMismatch]
 	r.jsonStatus = http.StatusBadRequest
 	r.message = "Credential should be scoped to correct service."
@@ -114,13 +114,13 @@ func wrongService(right string) *refusal {
 	return &r
 }
 
-// A panicked is a panic as an error, for the log.
-type panicked struct {
+// A panicError is a panic as an error, for the log.
+type panicError struct {
 	value any
 	stack []byte
 }
 
-func (p *panicked) Error() string { return fmt.Sprintf("panic: %v\n%s", p.value, p.stack) }
+func (p *panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", p.value, p.stack) }
 
 // fail is the answer for err: in the service's own words if it has some, else
 // the caller gets a number to quote and the operator, in the log, the cause.
@@ -151,7 +151,7 @@ func (x *exchange) word(err error) (int, smithy.APIError) {
 		}
 		return r.in(x.wire)
 	}
-	if r, ok := errors.AsType[*refusal](err); ok {
+	if r, ok := errors.AsType[*refusalError](err); ok {
 		return r.in(x.wire)
 	}
 	if e, ok := errors.AsType[smithy.APIError](err); ok {

@@ -7,6 +7,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -100,7 +101,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	if r.URL.Path == HealthPath && r.Method == http.MethodGet {
 		h.Set("Content-Type", "text/plain; charset=utf-8")
-		w.Write([]byte("ok\n"))
+		_, _ = w.Write([]byte("ok\n"))
 		return
 	}
 	a := g.answer(w, r, x)
@@ -110,7 +111,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Set("Content-Type", a.contentType)
 	w.WriteHeader(a.status)
-	w.Write(a.body) // a client that hangs up now has its answer
+	_, _ = w.Write(a.body) // who hangs up now does not want it
 }
 
 // An exchange is what becomes known of a request on its way through.
@@ -137,10 +138,10 @@ type answer struct {
 func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, x *exchange) (a answer) {
 	defer func() {
 		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler {
+			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(p)
 			}
-			a = x.fail(&panicked{p, debug.Stack()})
+			a = x.fail(&panicError{p, debug.Stack()})
 		}
 	}()
 	out, err := g.run(w, r, x)
