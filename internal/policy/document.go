@@ -11,7 +11,7 @@ import (
 // one by one, and whatever is not touched stays as it was written, members in
 // their order. The zero Document is an empty one of version 2012-10-17.
 type Document struct {
-	members    []rawMember // all but Statement, in order
+	members    []rawMember // all but Statement, in order; nil in the zero Document
 	place      int         // where among them Statement stood
 	statements []json.RawMessage
 }
@@ -49,7 +49,7 @@ func ParseDocument(text string) (*Document, error) {
 	if _, err := Parse("document", text); err != nil {
 		return nil, err
 	}
-	d := &Document{}
+	d := &Document{members: []rawMember{}}
 	err := eachMember([]byte(text), func(name string, value json.RawMessage) error {
 		if name != "Statement" {
 			d.members = append(d.members, rawMember{name, value})

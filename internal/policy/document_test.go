@@ -99,6 +99,21 @@ func TestDocumentFromNothing(t *testing.T) {
 	}
 }
 
+// Without a Version a document is of the older one, which has no variables: it
+// must not become a newer one by being edited.
+func TestDocumentKeepsItsVersion(t *testing.T) {
+	d, err := policy.ParseDocument(`{"Statement":{"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::${"}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Append(policy.Entry{Effect: "Deny", Action: policy.Values{"*"}, Resource: policy.Values{"*"}}); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(d.String(), "Version") {
+		t.Error(d.String())
+	}
+}
+
 func TestDocumentRefuses(t *testing.T) {
 	d, err := policy.ParseDocument(document(`{'Sid':'One','Effect':'Allow','Action':'*','Resource':'*'}`))
 	if err != nil {

@@ -172,8 +172,9 @@ func (e Explanation) String() string {
 }
 
 // NearMiss describes the Allow statement, on the side that refused, that came
-// nearest to applying: all but one element fit. ok is false if nothing came near,
-// or the request is allowed, or a Deny refused it.
+// nearest to applying: one about the action and for the caller, whose resource or
+// condition does not fit. ok is false if there is none, or the request is
+// allowed, or a Deny refused it.
 func (e Explanation) NearMiss() (text string, ok bool) {
 	if e.Decision.Allowed || e.Decision.Explicit {
 		return "", false

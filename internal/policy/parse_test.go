@@ -269,6 +269,9 @@ func FuzzParse(f *testing.F) {
 			if e := q.Explain(); e.Decision != q.Decide() || e.Tree() == "" || e.String() == "" {
 				t.Errorf("explanation differs from decision: %s", e)
 			}
+			if same, err := policy.ReplacePrincipals(text, func(p policy.Principal) string { return p.Value }); same != text {
+				t.Errorf("replacing nothing changes the text: %v\n%s", err, same)
+			}
 			d, err := policy.ParseDocument(text)
 			if err != nil {
 				t.Fatalf("Parse accepts, ParseDocument does not: %v", err)

@@ -22,9 +22,9 @@ type Question struct {
 	// ResourcePolicy is the resource's own policy; nil where it has none.
 	ResourcePolicy *Policy
 	// ResourceMustAllow says that in the owner's own account, too, an identity
-	// policy counts only if the resource policy delegates to the account (KMS
-	// keys), or not at all without a statement that names the caller (role
-	// trust policies). Where it is false, one of the two sides is enough.
+	// policy counts only if the resource policy lets the caller or its account
+	// in, as for KMS keys and for assuming roles. Where it is false, one of the
+	// two sides is enough.
 	ResourceMustAllow bool
 	// Grants are the KMS grants that cover this request: the service has matched
 	// their grantee, operation and constraints already.
