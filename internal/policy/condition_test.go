@@ -72,6 +72,8 @@ func TestStringOperators(t *testing.T) {
 		// Every operator and every key must hold.
 		{`{'StringEquals':{'x:k':'v','x:l':'w'}}`, policy.Context{"x:k": {"v"}, "x:l": {"w"}}, true},
 		{`{'StringEquals':{'x:k':'v','x:l':'w'}}`, policy.Context{"x:k": {"v"}, "x:l": {"u"}}, false},
+		{`{'StringEquals':{'X:K':'v','X:L':'w'}}`, policy.Context{"x:k": {"v"}, "x:l": {"w"}}, true},
+		{`{'StringEquals':{'X:K':'v','X:L':'v'}}`, policy.Context{"x:k": {"v"}, "x:l": {"w"}}, false},
 		{`{'StringEquals':{'x:k':'v'},'StringLike':{'x:k':'u*'}}`, ctx("x:k", "v"), false},
 		{`{}`, nil, true},
 		{`{'StringEquals':{}}`, nil, true},

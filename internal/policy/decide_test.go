@@ -345,6 +345,15 @@ func TestDecisionNamesStatements(t *testing.T) {
 	if got := q.Decide().String(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+	// Of several, the first in the document decides.
+	for _, s := range []sides{
+		{identity: []string{allowOther, allowAll, allowDecrypt}, resource: []string{toBob, toHome, toHome}},
+		{identity: []string{allowOther, allowDecrypt, allowAll}, resource: []string{toBob, toHome, `{'Effect':'Allow','Principal':'*','Action':'rds:*','Resource':'*'}`}},
+	} {
+		if d := ask(t, ann, s).Decide(); d.Decided.Index != 1 || d.Beside.Index != 1 {
+			t.Errorf("not the first: %v", d)
+		}
+	}
 	q = ask(t, ann, sides{})
 	q.Grants = []policy.Grant{{ID: "0c23", Issuer: home}}
 	if got := q.Decide().String(); got != "allowed by grant 0c23" {

@@ -93,6 +93,21 @@ func TestSyntax(t *testing.T) {
 	}
 }
 
+// The details are ours, for whoever wrote the policy.
+func TestMalformedSaysWhere(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{`{'Statement':[{'Effect':'Allow','Action':'*','Resource':'*'},{'Effect':'Allow','Act':'*'}]}`, `Syntax errors in policy. (statement 1: has an element "Act")`},
+		{`{'Id':'a','Id':'b'}`, `Syntax errors in policy. (the document has "Id" twice)`},
+		{`{'Statement':` + strings.Repeat(`[`, 20) + strings.Repeat(`]`, 20) + `}`, `Syntax errors in policy. (the document nests deeper than 12 levels)`},
+		{`{'Statement':{'Effect':'Allow'}}`, actions},
+	} {
+		_, err := policy.Parse("p", strings.ReplaceAll(c.text, "'", `"`))
+		if err == nil || err.Error() != c.want {
+			t.Errorf("%s: %v, want %s", c.text, err, c.want)
+		}
+	}
+}
+
 // What IAM says to managed policies, one mistake at a time and in its order
 // when there are several.
 func TestManagedPolicies(t *testing.T) {

@@ -161,8 +161,7 @@ func (p *Principal) matchesID(c *cloud.Caller) reach {
 	if c.UserID == p.Value && c.Kind != cloud.Service {
 		return reachDirect
 	}
-	role, _, found := strings.Cut(c.UserID, ":")
-	if found && c.Kind == cloud.AssumedRole && role == p.Value {
+	if role, _, found := strings.Cut(c.UserID, ":"); found && role == p.Value {
 		return reachRole
 	}
 	return reachNone
