@@ -21,6 +21,7 @@ type job struct {
 	succeed, fail func(Tx, *Operation) error
 	bulk          bool // it moves bytes, and watches its keys while it does
 	insist        bool // it cannot fail; it is tried until it succeeds
+	volatile      bool // what it does, running an engine, ends with the process
 }
 
 // errFinal says that a cluster was not deleted because its last snapshot failed.
@@ -191,14 +192,14 @@ func (s *Service) become(ctx context.Context, op *Operation, to Phase, reason er
 	next.Phase = to
 	if reason != nil {
 		next.Reason, next.KeyLost = reason.Error(), errors.Is(reason, errKeyLost)
-		if !errors.Is(reason, errCancelled) {
-			s.log().ErrorContext(ctx, "operation failed", "operation", op.ID, "kind", op.Kind, "subject", op.Subject, "err", reason)
-		}
 	}
 	if err := s.Store.Update(ctx, func(tx Tx) error { return tx.PutOperation(next) }); err != nil {
 		return fmt.Errorf("operation %s: note that it is %s: %w", op.ID, to, err)
 	}
 	*op = next
+	if reason != nil && !errors.Is(reason, errCancelled) {
+		s.log().ErrorContext(ctx, "operation failed", "operation", op.ID, "kind", op.Kind, "subject", op.Subject, "err", reason)
+	}
 	return nil
 }
 

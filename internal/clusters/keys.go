@@ -111,7 +111,8 @@ func (s *Service) release(ctx context.Context, err error, grants ...Grant) error
 	return errors.Join(err, s.retire(context.WithoutCancel(ctx), grants))
 }
 
-// retire gives grants back. Those that are gone already are no error.
+// retire gives grants back. One that KMS refuses to know is gone already, by
+// an earlier try or by the key's administrator: there is nothing left to do.
 func (s *Service) retire(ctx context.Context, grants []Grant) error {
 	for _, g := range grants {
 		if g.ID == "" {
@@ -122,7 +123,11 @@ func (s *Service) retire(ctx context.Context, grants []Grant) error {
 			return err
 		}
 		_, err = s.asRDS(a.Region).RetireGrant(ctx, &kms.RetireGrantInput{KeyId: &g.KeyARN, GrantId: &g.ID})
-		if _, gone := errors.AsType[*kmstypes.NotFoundException](err); err != nil && !gone {
+		if err != nil && refused(err) {
+			s.log().InfoContext(ctx, "grant not retired", "grant", g.ID, "key", g.KeyARN, "cause", err)
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("retire grant %s on %s: %w", g.ID, g.KeyARN, err)
 		}
 	}

@@ -137,6 +137,9 @@ func (w *worker) takeOver(ctx context.Context) error {
 		}
 		for _, op := range ops {
 			op.Lease = Lease{}
+			if jobs[op.Kind].volatile && op.Phase == Succeeded {
+				op.Phase = Working
+			}
 			w.report(op.Subject, op.Done, op.Total)
 			if err := tx.PutOperation(op); err != nil {
 				return err

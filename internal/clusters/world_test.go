@@ -1,0 +1,515 @@
+package clusters_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/smithy-go"
+
+	"borealis/internal/audit"
+	"borealis/internal/cloud"
+	"borealis/internal/clusters"
+	"borealis/internal/keys"
+	"borealis/internal/policy"
+	"borealis/internal/seal"
+	"borealis/internal/store"
+)
+
+const (
+	home   cloud.AccountID = "111122223333"
+	abroad cloud.AccountID = "444455556666"
+	far    cloud.AccountID = "999999999999"
+	region cloud.Region    = "eu-west-1"
+)
+
+// A world is the RDS service over a real database and a real key service, with
+// engines and volumes that are files. Its worker runs until the test ends.
+type world struct {
+	t      testing.TB
+	dir    string
+	db     *store.DB
+	root   *seal.Root
+	who    *directory
+	log    *eventLog
+	kms    *keys.Service
+	rds    *clusters.Service
+	store  *watchedStore
+	disk   *disk
+	fault  *fault
+	stop   func()
+	late   bool          // LateShareRefusal
+	check  time.Duration // KeyCheck
+	keyARN string        // a key of home's, where a test needs one
+}
+
+func newWorld(t testing.TB) *world {
+	w := &world{t: t, dir: t.TempDir(), root: seal.NewRoot(), log: new(eventLog), who: &directory{people: map[string]policy.Identity{}}, fault: new(fault), check: time.Millisecond}
+	w.open()
+	w.run()
+	t.Cleanup(func() { w.stop(); w.db.Close() })
+	return w
+}
+
+// open makes the services anew on what is on disk, as a new process does.
+func (w *world) open() {
+	w.t.Helper()
+	db, err := store.Open(context.Background(), filepath.Join(w.dir, "db"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.db = db
+	w.disk = newDisk(w.t, w.dir, w.fault)
+	w.kms = &keys.Service{Store: db.Keys(), Policies: w.who, Principals: w.who, Audit: w.log, Sealer: w.root.Derive("keys"), Now: time.Now}
+	w.store = newWatchedStore(db.Clusters(), w.fault)
+	w.rds = &clusters.Service{
+		Store: w.store, Policies: w.who, Audit: w.log, Engines: engines{w.disk}, Volumes: volumes{w.disk},
+		Keys: func(c cloud.Caller) clusters.Keys { return faultyKeys{w.kms.As(c), w.fault} },
+		Now:  time.Now, Log: slog.New(slog.DiscardHandler), KeyCheck: w.check, LateShareRefusal: w.late,
+	}
+	w.stop = func() {}
+}
+
+// run starts the worker.
+func (w *world) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.rds.Run(ctx) }()
+	w.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil && !w.fault.dead() && !errors.Is(err, context.Canceled) {
+			w.t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// restart ends the process, if it has not died already, and starts another on
+// what is on disk.
+func (w *world) restart() {
+	w.t.Helper()
+	w.stop()
+	w.db.Close()
+	w.fault.reset()
+	w.open()
+	w.run()
+}
+
+// settle waits until there are no operations left.
+func (w *world) settle() {
+	w.t.Helper()
+	w.await("all operations to end", func(tx clusters.Tx) bool {
+		ops, err := tx.Operations()
+		return err == nil && len(ops) == 0
+	})
+}
+
+// await waits until the database satisfies is.
+func (w *world) await(what string, is func(clusters.Tx) bool) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		changed := w.store.changed()
+		var ok bool
+		if err := w.store.Store.View(ctx, func(tx clusters.Tx) error { ok = is(tx); return nil }); err != nil {
+			w.t.Fatalf("waiting for %s: %v", what, err)
+		}
+		if ok {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			w.t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// A watchedStore tells who waits when something was written.
+type watchedStore struct {
+	clusters.Store
+	fault *fault
+	mu    sync.Mutex
+	next  chan struct{}
+}
+
+func newWatchedStore(s clusters.Store, f *fault) *watchedStore {
+	return &watchedStore{Store: s, fault: f, next: make(chan struct{})}
+}
+
+func (s *watchedStore) changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.next
+}
+
+func (s *watchedStore) Update(ctx context.Context, fn func(clusters.Tx) error) error {
+	err := s.fault.around(func() error { return s.Store.Update(ctx, fn) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.next)
+	s.next = make(chan struct{})
+	return err
+}
+
+func (s *watchedStore) View(ctx context.Context, fn func(clusters.Tx) error) error {
+	if s.fault.dead() {
+		return errDead
+	}
+	return s.Store.View(ctx, fn)
+}
+
+// A directory is who exists and what speaks for them.
+type directory struct {
+	mu     sync.Mutex
+	people map[string]policy.Identity
+}
+
+func (d *directory) IdentityOf(_ context.Context, c cloud.Caller) (policy.Identity, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.people[c.Principal], nil
+}
+
+func (d *directory) PrincipalID(_ context.Context, arn string) (string, error) {
+	if a, err := cloud.ParseAccountID(arn); err == nil {
+		return string(a), nil
+	}
+	if a, err := cloud.ParseARN(arn); err == nil && a.Resource == "root" {
+		return string(a.Account), nil
+	}
+	return "AID" + arn, nil
+}
+
+func (d *directory) PrincipalARN(_ context.Context, id string) (string, error) {
+	if a, err := cloud.ParseAccountID(id); err == nil {
+		return a.Root().String(), nil
+	}
+	return strings.TrimPrefix(id, "AID"), nil
+}
+
+// An eventLog keeps what was put on record.
+type eventLog struct {
+	mu     sync.Mutex
+	events []audit.Event
+}
+
+func (l *eventLog) Record(e audit.Event) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events = append(l.events, e)
+	return nil
+}
+
+// A person is a caller who acts, and whose failures fail the test.
+type person struct {
+	w      *world
+	caller cloud.Caller
+}
+
+// person makes a user with these policies and no others.
+func (w *world) person(a cloud.AccountID, name string, policies ...string) *person {
+	w.t.Helper()
+	arn := cloud.NewARN("iam", "", a, "user/"+name).String()
+	var id policy.Identity
+	for i, text := range policies {
+		p, err := policy.Parse(fmt.Sprintf("policy %d of %s", i, name), text)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		id.Policies = append(id.Policies, p)
+	}
+	w.who.mu.Lock()
+	w.who.people[arn] = id
+	w.who.mu.Unlock()
+	return &person{w, cloud.Caller{Kind: cloud.User, Account: a, ARN: arn, Principal: arn, UserID: "AID" + name, UserName: name, Region: region}}
+}
+
+func (p *person) rds() *clusters.View { return p.w.rds.As(p.caller) }
+func (p *person) kms() *keys.View     { return p.w.kms.As(p.caller) }
+
+// in is p with requests aimed at another Region.
+func (p *person) in(r cloud.Region) *person { return &person{p.w, p.caller.In(r)} }
+
+// allow is a policy that allows actions, on everything or as statement parts say.
+func allow(actions ...string) string {
+	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["` + strings.Join(actions, `","`) + `"],"Resource":"*"}]}`
+}
+
+func allowOn(action string, resources ...string) string {
+	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"` + action + `","Resource":["` + strings.Join(resources, `","`) + `"]}]}`
+}
+
+const everything = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
+
+func (p *person) may(what string, err error) {
+	p.w.t.Helper()
+	if err != nil {
+		p.w.t.Fatalf("%s cannot %s: %v", p.caller.UserName, what, err)
+	}
+}
+
+// mayNot wants an error of this code whose message contains what follows it.
+func (p *person) mayNot(what, want string, err error) {
+	p.w.t.Helper()
+	if got := said(err); !strings.HasPrefix(got, want) {
+		p.w.t.Errorf("%s: %s:\n got %s\nwant %s", p.caller.UserName, what, got, want)
+	}
+}
+
+// said is an error as a client sees it: "Code: message".
+func said(err error) string {
+	e, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return fmt.Sprint("not an API error: ", err)
+	}
+	return e.ErrorCode() + ": " + e.ErrorMessage()
+}
+
+// key makes a customer managed key with a policy (the default one if "") and
+// returns its ARN.
+func (p *person) key(policy string) string {
+	p.w.t.Helper()
+	in := &kms.CreateKeyInput{}
+	if policy != "" {
+		in.Policy = &policy
+	}
+	out, err := p.kms().CreateKey(p.w.t.Context(), in)
+	p.may("create a key", err)
+	return *out.KeyMetadata.Arn
+}
+
+// sharedKeyPolicy lets the owner do all, and another account use the key
+// through AWS services with these actions.
+func sharedKeyPolicy(owner, other cloud.AccountID, actions ...string) string {
+	return fmt.Sprintf(`{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::%s:root"},"Action":"kms:*","Resource":"*"},
+		{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::%s:root"},"Action":["%s"],"Resource":"*"}]}`,
+		owner, other, strings.Join(actions, `","`))
+}
+
+// newCluster is a request for an encrypted cluster.
+func newCluster(name string) *rds.CreateDBClusterInput {
+	return &rds.CreateDBClusterInput{
+		DBClusterIdentifier: &name, Engine: new("aurora-postgresql"), EngineVersion: new("15"), StorageEncrypted: new(true),
+		MasterUsername: new("master"), MasterUserPassword: new("correct-horse"), DatabaseName: new("app"),
+	}
+}
+
+// cluster makes a cluster with an instance, and waits for both.
+func (p *person) cluster(name string, change ...func(*rds.CreateDBClusterInput)) {
+	p.w.t.Helper()
+	in := newCluster(name)
+	for _, c := range change {
+		c(in)
+	}
+	_, err := p.rds().CreateDBCluster(p.w.t.Context(), in)
+	p.may("create cluster "+name, err)
+	p.may("create an instance", p.instance(name+"-1", name))
+	p.w.settle()
+}
+
+func (p *person) instance(name, cluster string) error {
+	_, err := p.rds().CreateDBInstance(p.w.t.Context(), &rds.CreateDBInstanceInput{
+		DBInstanceIdentifier: &name, DBClusterIdentifier: &cluster, Engine: new("aurora-postgresql"), DBInstanceClass: new("db.r6g.large"),
+	})
+	return err
+}
+
+// snapshot takes a snapshot and waits for it.
+func (p *person) snapshot(name, cluster string) {
+	p.w.t.Helper()
+	p.may("take a snapshot", p.take(name, cluster))
+	p.w.settle()
+}
+
+func (p *person) take(name, cluster string) error {
+	_, err := p.rds().CreateDBClusterSnapshot(p.w.t.Context(), &rds.CreateDBClusterSnapshotInput{DBClusterSnapshotIdentifier: &name, DBClusterIdentifier: &cluster})
+	return err
+}
+
+func (p *person) copy(from, to, key string) error {
+	in := &rds.CopyDBClusterSnapshotInput{SourceDBClusterSnapshotIdentifier: &from, TargetDBClusterSnapshotIdentifier: &to}
+	if key != "" {
+		in.KmsKeyId = &key
+	}
+	_, err := p.rds().CopyDBClusterSnapshot(p.w.t.Context(), in)
+	return err
+}
+
+func (p *person) share(name string, with ...string) error {
+	_, err := p.rds().ModifyDBClusterSnapshotAttribute(p.w.t.Context(), &rds.ModifyDBClusterSnapshotAttributeInput{
+		DBClusterSnapshotIdentifier: &name, AttributeName: new("restore"), ValuesToAdd: with,
+	})
+	return err
+}
+
+func (p *person) restore(from, to, key string) error {
+	in := &rds.RestoreDBClusterFromSnapshotInput{SnapshotIdentifier: &from, DBClusterIdentifier: &to, Engine: new("aurora-postgresql")}
+	if key != "" {
+		in.KmsKeyId = &key
+	}
+	_, err := p.rds().RestoreDBClusterFromSnapshot(p.w.t.Context(), in)
+	return err
+}
+
+func (p *person) deleteSnapshot(name string) error {
+	_, err := p.rds().DeleteDBClusterSnapshot(p.w.t.Context(), &rds.DeleteDBClusterSnapshotInput{DBClusterSnapshotIdentifier: &name})
+	return err
+}
+
+func (p *person) disable(key string) {
+	p.w.t.Helper()
+	_, err := p.kms().DisableKey(p.w.t.Context(), &kms.DisableKeyInput{KeyId: &key})
+	p.may("disable the key", err)
+}
+
+func (p *person) enable(key string) {
+	p.w.t.Helper()
+	_, err := p.kms().EnableKey(p.w.t.Context(), &kms.EnableKeyInput{KeyId: &key})
+	p.may("enable the key", err)
+}
+
+// grants counts the grants on a key of p's.
+func (p *person) grants(key string) int {
+	p.w.t.Helper()
+	out, err := p.kms().ListGrants(p.w.t.Context(), &kms.ListGrantsInput{KeyId: &key})
+	p.may("list grants", err)
+	for _, g := range out.Grants {
+		if g.Constraints == nil || g.Constraints.EncryptionContextSubset["aws:rds:dbc-id"] == "" {
+			p.w.t.Errorf("grant %s is not bound to a cluster: %+v", *g.GrantId, g.Constraints)
+		}
+	}
+	return len(out.Grants)
+}
+
+func (p *person) describeCluster(name string) *describedCluster {
+	p.w.t.Helper()
+	out, err := p.rds().DescribeDBClusters(p.w.t.Context(), &rds.DescribeDBClustersInput{DBClusterIdentifier: &name})
+	p.may("describe cluster "+name, err)
+	return &describedCluster{&out.DBClusters[0]}
+}
+
+func (p *person) describeSnapshot(name string) *describedSnapshot {
+	p.w.t.Helper()
+	out, err := p.rds().DescribeDBClusterSnapshots(p.w.t.Context(), &rds.DescribeDBClusterSnapshotsInput{DBClusterSnapshotIdentifier: &name})
+	p.may("describe snapshot "+name, err)
+	return &describedSnapshot{&out.DBClusterSnapshots[0]}
+}
+
+func (p *person) instanceStatus(name string) string {
+	p.w.t.Helper()
+	out, err := p.rds().DescribeDBInstances(p.w.t.Context(), &rds.DescribeDBInstancesInput{DBInstanceIdentifier: &name})
+	p.may("describe instance "+name, err)
+	return *out.DBInstances[0].DBInstanceStatus
+}
+
+// arn is the ARN of a snapshot of p's.
+func (p *person) arn(snapshot string) string {
+	return cloud.NewARN("rds", p.caller.Region, p.caller.Account, "cluster-snapshot:"+snapshot).String()
+}
+
+func (p *person) putPolicy(key, policy string) error {
+	_, err := p.kms().PutKeyPolicy(p.w.t.Context(), &kms.PutKeyPolicyInput{KeyId: &key, Policy: &policy})
+	return err
+}
+
+// insert changes the data of a cluster's engine.
+func (w *world) insert(id *string, rows string) {
+	w.t.Helper()
+	c, err := w.disk.read(*id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c.Rows = rows
+	if err := w.disk.write(*id, c); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// clusterIs is a condition to await.
+func clusterIs(name string, status clusters.ClusterStatus) func(clusters.Tx) bool {
+	return func(tx clusters.Tx) bool {
+		all, err := tx.Clusters().All()
+		for _, c := range all {
+			if c.Name == name && c.Status == status {
+				return err == nil
+			}
+		}
+		return false
+	}
+}
+
+// clean makes sure that nothing is on disk, running or kept that no row speaks
+// of, and the other way round.
+func (w *world) clean() {
+	w.t.Helper()
+	err := w.store.Store.View(w.t.Context(), func(tx clusters.Tx) error {
+		all, err := tx.Clusters().All()
+		if err != nil {
+			return err
+		}
+		snapshots, err := tx.Snapshots().All()
+		if err != nil {
+			return err
+		}
+		instances, err := tx.Instances().All()
+		if err != nil {
+			return err
+		}
+		dataKeys, err := tx.DataKeys()
+		engines, volumes, kept, running := map[string]bool{}, map[string]bool{}, map[clusters.DataKeyID]bool{}, map[string]bool{}
+		for _, c := range all {
+			engines[c.ID] = c.Status != clusters.ClusterFailed
+			kept[clusters.DataKeyID{Account: c.Account, Lineage: c.ID, KeyARN: c.KeyARN}] = true
+		}
+		for _, s := range snapshots {
+			volumes[s.VolumeID] = s.Status == clusters.SnapshotAvailable
+			kept[clusters.DataKeyID{Account: s.Account, Lineage: s.Lineage, KeyARN: s.KeyARN}] = true
+		}
+		for _, i := range instances {
+			running[i.ClusterID] = i.Status == clusters.InstanceAvailable
+		}
+		w.same("engines", engines, w.disk.list("engines"))
+		w.same("volumes", volumes, w.disk.list("volumes"))
+		w.disk.mu.Lock()
+		defer w.disk.mu.Unlock()
+		var run []string
+		for id := range w.disk.running {
+			run = append(run, id)
+		}
+		w.same("running engines", running, run)
+		for _, k := range dataKeys {
+			if !kept[k.DataKeyID] {
+				w.t.Errorf("a data key of %s is kept for nothing", k.Lineage)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		w.t.Error(err)
+	}
+}
+
+func (w *world) same(what string, want map[string]bool, got []string) {
+	w.t.Helper()
+	for _, id := range got {
+		if !want[id] {
+			w.t.Errorf("%s: %s is an orphan", what, id)
+		}
+		delete(want, id)
+	}
+	for id, is := range want {
+		if is {
+			w.t.Errorf("%s: %s is missing", what, id)
+		}
+	}
+}
