@@ -7,7 +7,7 @@ import (
 	"borealis/internal/policy"
 )
 
-// A case asks one question. want is "allow", or the tail of AWS's message.
+// A decisionCase asks one question. want is "allow", or the tail of AWS's message.
 type decisionCase struct {
 	name string
 	who  cloud.Caller

@@ -73,7 +73,7 @@ func to(effect, principal string) string {
 
 func aws(value string) string { return `{'AWS':'` + value + `'}` }
 
-// A side is the policies of a question, as statements.
+// sides are the policies of a question, as statements.
 type sides struct {
 	identity, boundary, session, resource []string
 }
