@@ -8,7 +8,7 @@ import (
 )
 
 // maxCached bounds every cache: one that is full is emptied.
-const maxCached = 10000
+const maxCached = 4096
 
 // A cache remembers what was read from the store until something changes there.
 // Values are shared: whoever gets one must not change it. It is safe for

@@ -172,3 +172,12 @@ func (v *View) DeleteRole(ctx context.Context, in *iam.DeleteRoleInput) (*iam.De
 		return r.remove(e)
 	})
 }
+
+// ListInstanceProfilesForRole answers that a role is in no instance profile:
+// there are none here. Clients ask before they delete a role.
+func (v *View) ListInstanceProfilesForRole(ctx context.Context, in *iam.ListInstanceProfilesForRoleInput) (*iam.ListInstanceProfilesForRoleOutput, error) {
+	return &iam.ListInstanceProfilesForRoleOutput{InstanceProfiles: []types.InstanceProfile{}}, v.read(ctx, func(r *request) error {
+		_, err := r.entity("iam:ListInstanceProfilesForRole", Role, *in.RoleName, nil)
+		return err
+	})
+}
