@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -68,11 +70,30 @@ type CLI struct {
 // Call runs aws with the input as JSON, and reads its JSON output.
 func (d *CLI) Call(ctx context.Context, in, out any) error {
 	service, op := operation(in)
-	input, err := json.Marshal(plain(reflect.ValueOf(in)))
+	dir, err := os.MkdirTemp("", "borealis-aws-")
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "aws", service, kebab(op), "--endpoint-url", d.Endpoint, "--output", "json", "--cli-input-json", string(input))
+	defer os.RemoveAll(dir)
+	input := plain(reflect.ValueOf(in)).(map[string]any)
+	args := []string{service, kebab(op), "--endpoint-url", d.Endpoint, "--output", "json"}
+	for name, v := range input {
+		// Versions 1 and 2 of the command read binary members differently, but for
+		// those that come from files.
+		if blob, ok := v.([]byte); ok {
+			file := filepath.Join(dir, name)
+			if err := os.WriteFile(file, blob, 0o600); err != nil {
+				return err
+			}
+			delete(input, name)
+			args = append(args, "--"+kebab(name), "fileb://"+file)
+		}
+	}
+	text, err := json.Marshal(input)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "aws", append(args, "--cli-input-json", string(text))...)
 	cmd.Env = d.Env
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -82,7 +103,54 @@ func (d *CLI) Call(ctx context.Context, in, out any) error {
 	if stdout.Len() == 0 {
 		return nil
 	}
-	return json.Unmarshal(stdout.Bytes(), out)
+	var answer any
+	if err := json.Unmarshal(stdout.Bytes(), &answer); err != nil {
+		return err
+	}
+	text, err = json.Marshal(withTimes(answer, reflect.TypeOf(out)))
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, out)
+}
+
+var timeType = reflect.TypeFor[time.Time]()
+
+// withTimes turns the numbers that the aws command prints for KMS's times into
+// what encoding/json takes for a time, where t has one.
+func withTimes(v any, t reflect.Type) any {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch v := v.(type) {
+	case float64:
+		if t == timeType {
+			return time.UnixMilli(int64(v * 1000)).UTC()
+		}
+	case map[string]any:
+		for name, member := range v {
+			if f, ok := fieldNamed(t, name); ok {
+				v[name] = withTimes(member, f)
+			}
+		}
+	case []any:
+		for i := range v {
+			v[i] = withTimes(v[i], t.Elem())
+		}
+	}
+	return v
+}
+
+// fieldNamed is the type of a struct's field or a map's values.
+func fieldNamed(t reflect.Type, name string) (reflect.Type, bool) {
+	switch t.Kind() {
+	case reflect.Struct:
+		f, ok := t.FieldByNameFunc(func(n string) bool { return strings.EqualFold(n, name) })
+		return f.Type, ok
+	case reflect.Map:
+		return t.Elem(), true
+	}
+	return nil, false
 }
 
 var cliRefusal = regexp.MustCompile(`(?s)An error occurred \(([^)]+)\) when calling the \w+ operation(?: \([^)]*\))?:\s*(.*)`)
