@@ -42,7 +42,7 @@ func (v *View) checkPolicy(ctx context.Context, k *Key, text string, bypass bool
 	if len(text) > maxPolicy {
 		return limitExceeded("The key policy is longer than %d bytes.", maxPolicy)
 	}
-	p, err := policy.Parse("key policy of "+k.ARN(), text)
+	p, err := policy.ResourceKind.Parse("key policy of "+k.ARN(), text)
 	if err != nil {
 		return malformedPolicy(sentence(err))
 	}
