@@ -322,6 +322,12 @@ func said(err error) string {
 	return e.ErrorCode() + ": " + e.ErrorMessage()
 }
 
+// code is the code of err, or "".
+func code(err error) string {
+	c, _, _ := strings.Cut(said(err), ":")
+	return c
+}
+
 // may fails the test if what was done failed.
 func (p *person) may(what string, err error) {
 	p.w.t.Helper()
