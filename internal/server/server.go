@@ -136,14 +136,19 @@ func (s *Server) wire(root *seal.Root, volumes *volume.Engine) {
 	}
 	s.gateway = gateway.New(gateway.Config{
 		Credentials: credentials{s.identity, sts},
-		Services: []gateway.Service{
-			gateway.Serve(wire.KMS, keys.Ops, s.keys.As),
-			gateway.Serve(wire.RDS, clusters.Ops, s.clusters.As),
-			gateway.Serve(wire.IAM, identity.Ops, s.identity.As),
-			gateway.Serve(wire.STS, sessions.Ops, sts.As),
-		},
-		Log: s.cfg.Log,
+		Services:    services(s.keys, s.clusters, s.identity, sts),
+		Log:         s.cfg.Log,
 	})
+}
+
+// services puts the services behind the names that they have on the wire.
+func services(k *keys.Service, c *clusters.Service, i *identity.Service, s *sessions.Service) []gateway.Service {
+	return []gateway.Service{
+		gateway.Serve(wire.KMS, keys.Ops, k.As),
+		gateway.Serve(wire.RDS, clusters.Ops, c.As),
+		gateway.Serve(wire.IAM, identity.Ops, i.As),
+		gateway.Serve(wire.STS, sessions.Ops, s.As),
+	}
 }
 
 // Close ends the use of the data directory. Run does it too.
