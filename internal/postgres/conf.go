@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -18,7 +19,7 @@ var foreignConf = []string{"postgresql.conf", "postgresql.auto.conf", "pg_hba.co
 const settings = `
 max_connections = 100
 superuser_reserved_connections = 3
-shared_buffers = 32MB
+shared_buffers = 16MB
 huge_pages = off
 dynamic_shared_memory_type = posix
 work_mem = 4MB
@@ -30,6 +31,7 @@ autovacuum_max_workers = 2
 wal_level = replica
 max_wal_senders = 5
 max_replication_slots = 10
+max_pred_locks_per_transaction = 32
 min_wal_size = 32MB
 max_wal_size = 512MB
 checkpoint_completion_target = 0.9
@@ -44,9 +46,22 @@ timezone = 'UTC'
 lc_messages = 'C'
 `
 
-// settingsSince are settings that only newer major versions have.
-var settingsSince = map[int]string{
-	18: "io_method = 'sync'\n",
+// versionSettings are settings that some major versions lack, or need in
+// another way.
+func versionSettings(major int) string {
+	s := ""
+	if major < 16 {
+		// Only superusers can subscribe to publications: do without the process.
+		s += "max_logical_replication_workers = 0\n"
+	}
+	if major >= 14 && runtime.GOOS == "linux" {
+		// After a crash, one system call in place of an fsync for every file.
+		s += "recovery_init_sync_method = 'syncfs'\n"
+	}
+	if major >= 18 {
+		s += "io_method = 'sync'\n" // no worker processes
+	}
+	return s
 }
 
 // hba is who may connect, and how: this program to the socket as the operating
@@ -71,11 +86,9 @@ func (e *Engines) writeConf(id string, v Version) error {
 	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return err
 	}
-	conf := settings
-	for major, s := range settingsSince {
-		if v.Major >= major {
-			conf += s
-		}
+	conf := settings + versionSettings(v.Major)
+	if e.unsafe {
+		conf += "fsync = off\n"
 	}
 	for name, value := range map[string]string{
 		"data_directory": e.dataDir(id),

@@ -118,14 +118,15 @@ func relabelSegment(path string, old, id uint64) error {
 	return overwrite(path, binary.NativeEndian.AppendUint64(nil, id), longHeaderID)
 }
 
-// overwrite puts b at offset at of the file, which stays what it is otherwise.
+// overwrite puts b, durably, at offset at of the file, which stays what it is
+// otherwise.
 func overwrite(path string, b []byte, at int64) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
 	_, err = f.WriteAt(b, at)
-	return errors.Join(err, f.Close())
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // controlData is what pg_controldata, of version v, tells of a data directory.

@@ -100,13 +100,19 @@ func (e *Engines) build(ctx context.Context, id, template string, v Version) err
 		return err
 	}
 	data := filepath.Join(tmp, "data")
-	if err := copyTree(ctx, data, filepath.Join(template, "data"), e.user); err != nil {
+	durable, err := e.takeSpare(ctx, data, template, v)
+	if err != nil {
 		return err
 	}
 	if err := newIdentity(data); err != nil {
 		return err
 	}
-	if err := errors.Join(e.writeRecord(tmp, record{Version: v.Full, Locale: locale}), syncTree(tmp)); err != nil {
+	if !durable {
+		if err := e.sync(tmp); err != nil {
+			return err
+		}
+	}
+	if err := e.writeRecord(tmp, record{Version: v.Full, Locale: locale}); err != nil {
 		return err
 	}
 	if err := os.Rename(tmp, e.engineDir(id)); err != nil {
@@ -207,7 +213,7 @@ func (e *Engines) Adopt(ctx context.Context, id string, f Facts) error {
 		err = e.user.ownAll(data)
 	}
 	if err == nil {
-		err = syncTree(dir)
+		err = e.sync(dir)
 	}
 	if err == nil {
 		err = e.writeRecord(dir, record{Version: v.Full, Locale: f.Locale})

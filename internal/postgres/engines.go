@@ -9,7 +9,8 @@
 // All of it is inside Config.Dir, which one process uses at a time:
 //
 //	tls/                 the installation's CA and the engines' certificate
-//	templates/<version>/ data directories fresh from initdb, copied by Create
+//	templates/<version>/ data directories fresh from initdb
+//	spares/<version>/    copies of them, which Create takes
 //	engines/<id>/        one engine
 //	    engine.json      what it is; an engine exists when this file does
 //	    data/            PGDATA, owned by the engine user, mode 0700
@@ -18,8 +19,8 @@
 //	    run/             the Unix socket (elsewhere when the path is too long)
 //	    postgres.log     the server's messages
 //
-// Names that begin with a dot, in templates and engines, are work in progress
-// or waste of a process that died; New removes them.
+// Names that begin with a dot are work in progress or waste of a process that
+// died; New removes them.
 package postgres
 
 import (
@@ -50,6 +51,10 @@ type Config struct {
 	// is root; a process that is not root runs them as itself. If empty, the
 	// first of "postgres" and "nobody" that exists.
 	User string
+	// Unsafe says not to wait for the disk, neither here nor in the servers. A
+	// crash of a process does no harm then, but one of the machine may leave
+	// engines broken. For tests.
+	Unsafe bool
 	// Log gets what happens to engines while nobody waits for an answer:
 	// crashes, restarts. slog.Default() if nil.
 	Log *slog.Logger
@@ -64,12 +69,16 @@ type Engines struct {
 	log  *slog.Logger
 	tls  *certificates
 
+	unsafe bool
+
 	installed installed
 	templates keyedMutex // by version
+	spares    keyedMutex // by version
 
 	// life ends when the engines are closed.
-	life  context.Context
-	close context.CancelCauseFunc
+	life       context.Context
+	close      context.CancelCauseFunc
+	background sync.WaitGroup
 
 	mu      sync.Mutex
 	engines map[string]*engine
@@ -103,7 +112,7 @@ func New(cfg Config) (*Engines, error) {
 		return nil, err
 	}
 	e := &Engines{
-		dir: dir, host: cfg.Host, user: user, log: cfg.Log,
+		dir: dir, host: cfg.Host, user: user, log: cfg.Log, unsafe: cfg.Unsafe,
 		engines: map[string]*engine{}, ports: map[int]bool{},
 	}
 	e.life, e.close = context.WithCancelCause(context.Background())
@@ -113,18 +122,34 @@ func New(cfg Config) (*Engines, error) {
 	if e.log == nil {
 		e.log = slog.Default()
 	}
-	for _, d := range []string{dir, e.path("templates"), e.path("engines"), e.path("tls")} {
-		if err := os.MkdirAll(d, 0o711); err != nil {
-			return nil, fmt.Errorf("make engine directory: %w", err)
-		}
-	}
-	if err := errors.Join(sweep(e.path("templates")), sweep(e.path("engines"))); err != nil {
-		return nil, fmt.Errorf("remove leftovers: %w", err)
+	if err := e.makeDirs(); err != nil {
+		return nil, err
 	}
 	if e.tls, err = openCertificates(e.path("tls"), e.host, user); err != nil {
 		return nil, err
 	}
 	return e, nil
+}
+
+// makeDirs makes the directories that are missing. The engine user gets through
+// those that are made here, whatever the umask.
+func (e *Engines) makeDirs() error {
+	paths := []string{e.path("tls"), e.path("templates"), e.path("spares"), e.path("engines")}
+	if !exists(e.dir) {
+		paths = append([]string{e.dir}, paths...)
+	}
+	for _, p := range paths {
+		if err := errors.Join(os.MkdirAll(p, 0o711), os.Chmod(p, 0o711)); err != nil {
+			return fmt.Errorf("make engine directory: %w", err)
+		}
+		if p == e.dir {
+			continue
+		}
+		if err := sweep(p); err != nil {
+			return fmt.Errorf("remove leftovers: %w", err)
+		}
+	}
+	return nil
 }
 
 // sweep removes the entries of dir whose names begin with a dot.
@@ -172,16 +197,20 @@ func (e *Engines) take(ctx context.Context, id string) (context.Context, *engine
 	e.mu.Lock()
 	g := e.engine(id)
 	e.mu.Unlock()
+	end := func() { unhook(); cancel(nil) }
 	select {
 	case g.turn <- struct{}{}:
+		if ctx.Err() == nil && e.life.Err() == nil {
+			return ctx, g, func() { <-g.turn; end() }, nil
+		}
+		<-g.turn // both were ready
 	case <-ctx.Done():
 	}
-	release := func() { <-g.turn; unhook(); cancel(nil) }
-	if ctx.Err() != nil || e.life.Err() != nil {
-		unhook()
-		return nil, nil, nil, fmt.Errorf("wait for engine %s: %w", id, context.Cause(ctx))
+	end()
+	if e.life.Err() != nil {
+		return nil, nil, nil, fmt.Errorf("engine %s: %w", id, ErrClosed)
 	}
-	return ctx, g, release, nil
+	return nil, nil, nil, fmt.Errorf("wait for engine %s: %w", id, context.Cause(ctx))
 }
 
 // engine is the state of engine id. e.mu is held.
@@ -196,6 +225,14 @@ func (e *Engines) engine(id string) *engine {
 
 func (e *Engines) path(elem ...string) string {
 	return filepath.Join(append([]string{e.dir}, elem...)...)
+}
+
+// sync makes everything under dir durable.
+func (e *Engines) sync(dir string) error {
+	if e.unsafe {
+		return nil
+	}
+	return syncTree(dir)
 }
 
 // The places of one engine.

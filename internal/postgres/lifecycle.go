@@ -202,7 +202,7 @@ func (e *Engines) changed(g *engine, ch change) {
 // Stop stops engine id: new connections are refused and open ones ended, what
 // was committed is written out. When ctx ends before that is done, the server
 // is ended at once, and recovers when it is started again. When Stop returns
-// there is no server. Stopping one that does not run is not an error.
+// nil there is no server. Stopping one that does not run is not an error.
 func (e *Engines) Stop(ctx context.Context, id string) error {
 	ctx, g, release, err := e.take(ctx, id)
 	if err != nil {
@@ -217,10 +217,11 @@ func (e *Engines) Stop(ctx context.Context, id string) error {
 }
 
 // Close stops all engines, as Stop does, and lets none be started any more;
-// what waits or runs in other methods ends with ErrClosed.
+// what waits or runs in other methods ends with ErrClosed. When it returns there
+// is no server; the error is the end of ctx, which may have cut some short.
 func (e *Engines) Close(ctx context.Context) error {
-	e.close(ErrClosed)
 	e.mu.Lock()
+	e.close(ErrClosed)
 	all := make([]*engine, 0, len(e.engines))
 	for _, g := range e.engines {
 		all = append(all, g)
@@ -235,7 +236,8 @@ func (e *Engines) Close(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
-	return nil
+	e.background.Wait()
+	return context.Cause(ctx)
 }
 
 // Status says how engine id is. It never waits.

@@ -5,13 +5,12 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // templateFormat is part of a template's name. It changes when what makes
@@ -22,16 +21,24 @@ const templateFormat = "1"
 // database that it connects to. Customers can use neither, as on AWS.
 const Superuser = "rdsadmin"
 
-// Prepare makes the template of every installed version, so that the first
-// Create of each does not wait for initdb. Call it in the background after New;
-// Create does not depend on it.
+// templateName is the name of version v's template.
+func templateName(v Version) string { return v.Full + "-" + templateFormat }
+
+// Prepare makes what lets Create be quick, for every installed version: a
+// template, which takes an initdb, and a copy of it. Call it in the background
+// after New; Create does not depend on it. It also removes what it made for
+// versions that are not installed any more. A NotInstalledError says that there
+// is no version at all.
 func (e *Engines) Prepare(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(1)
-	for _, v := range e.Versions() {
-		g.Go(func() error { _, err := e.template(ctx, v); return err })
+	have := e.Versions()
+	if len(have) == 0 {
+		return &NotInstalledError{}
 	}
-	return g.Wait()
+	err := e.prune(have)
+	for _, v := range have {
+		err = errors.Join(err, e.makeSpare(ctx, v))
+	}
+	return err
 }
 
 // template is the directory of version v's template: data, to copy for a new
@@ -44,7 +51,7 @@ func (e *Engines) template(ctx context.Context, v Version) (string, error) {
 		return "", fmt.Errorf("wait for template of PostgreSQL %s: %w", v.Full, err)
 	}
 	defer unlock()
-	dir := e.path("templates", v.Full+"-"+templateFormat)
+	dir := e.path("templates", templateName(v))
 	if exists(dir) {
 		return dir, nil
 	}
@@ -72,7 +79,7 @@ func (e *Engines) makeTemplate(ctx context.Context, dir string, v Version) error
 		err = e.initdb(ctx, filepath.Join(tmp, "data"), v, l)
 	}
 	if err == nil {
-		err = syncTree(tmp)
+		err = e.sync(tmp)
 	}
 	if err == nil {
 		err = os.Rename(tmp, dir)

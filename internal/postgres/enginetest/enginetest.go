@@ -42,10 +42,10 @@ var templates struct {
 }
 
 // New is engines in a directory of their own, closed at the end of t. Templates
-// are ready.
+// are ready. They do not wait for the disk.
 func New(t testing.TB) *postgres.Engines {
 	t.Helper()
-	return In(t, postgres.Config{Dir: Dir(t)})
+	return In(t, postgres.Config{Dir: Dir(t), Unsafe: true})
 }
 
 // In is New with a configuration.
@@ -94,10 +94,11 @@ func prepare() (string, error) {
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return "", err
 	}
-	e, err := postgres.New(postgres.Config{Dir: dir})
+	e, err := postgres.New(postgres.Config{Dir: dir, Unsafe: true})
 	if err != nil {
 		return dir, err
 	}
+	defer e.Close(context.Background())
 	return dir, e.Prepare(context.Background())
 }
 
