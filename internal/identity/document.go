@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"errors"
 	"net/url"
 	"strings"
 	"unicode"
@@ -20,60 +21,71 @@ func checkPolicy(k policy.Kind, text string) error {
 // keepTrust checks a role's trust policy and returns it as it is kept, with
 // unique ids in place of the ARNs of users and roles.
 func keepTrust(tx Tx, text string) (string, error) {
-	p, err := policy.TrustKind.Parse("trust policy", text)
-	if err != nil {
+	if _, err := policy.TrustKind.Parse("trust policy", text); err != nil {
 		return "", malformedPolicy("%v", err)
 	}
-	ids := map[string]string{}
-	for _, who := range p.Principals() {
+	var invalid error
+	kept, err := policy.ReplacePrincipals(text, func(who policy.Principal) string {
 		if who.Type != policy.AWS || who.Value == "*" {
-			continue
+			return who.Value
 		}
-		if ids[who.Value], err = trustedID(tx, who); err != nil {
-			return "", err
+		id, err := trustedID(tx, who)
+		if invalid == nil {
+			invalid = err
 		}
-	}
-	return mapPrincipals(text, func(v string) string {
-		if id, ok := ids[v]; ok {
-			return id
-		}
-		return v
+		return id
 	})
+	if invalid != nil {
+		return "", invalid
+	}
+	return kept, err
 }
 
-// trustedID is the unique id that stands for who in a trust policy; accounts
-// are kept as they are written.
+// trustedID is what stands for who in a trust policy as it is kept: the unique
+// id of a user, role or session, or the ARN of an account's root user.
 func trustedID(tx Tx, who policy.Principal) (string, error) {
 	id, err := principalID(tx, who.Value)
-	if err != nil && who.Account == "" { // perhaps it was an id already
-		base, _, _ := strings.Cut(who.Value, ":")
-		if _, err := callerOf(tx, base); err == nil {
-			return who.Value, nil
-		}
+	if errors.Is(err, cloud.ErrNotFound) && who.Account == "" { // perhaps it is an id already
+		id = who.Value
+		_, err = showPrincipal(tx, id)
 	}
 	switch {
-	case err != nil:
+	case errors.Is(err, cloud.ErrNotFound):
 		return "", malformedPolicy(`Invalid principal in policy: "AWS":%q`, who.Value)
-	case who.Whole():
+	case err == nil && who.Whole():
 		return cloud.AccountID(id).Root().String(), nil
 	}
-	return id, nil
+	return id, err
 }
 
 // showTrust is a kept trust policy as it is shown: living principals by the ARN
 // that they have now, dead ones by their unique id.
 func showTrust(tx Tx, kept string) (string, error) {
-	return mapPrincipals(kept, func(v string) string {
-		base, session, _ := strings.Cut(v, ":")
-		if base == "arn" || v == "*" {
-			return v
+	var failed error
+	shown, err := policy.ReplacePrincipals(kept, func(who policy.Principal) string {
+		if who.Type != policy.AWS || who.Account != "" || who.Value == "*" {
+			return who.Value // only unique ids are anything but what they were
 		}
-		c, err := callerOf(tx, base)
-		if err != nil {
-			return v
+		arn, err := showPrincipal(tx, who.Value)
+		if errors.Is(err, cloud.ErrNotFound) {
+			return who.Value
 		}
-		return principalARN(c, session)
+		if failed == nil {
+			failed = err
+		}
+		return arn
 	})
+	if failed != nil {
+		return "", failed
+	}
+	return shown, err
+}
+
+// showPrincipal is the ARN of a user, role or session by its unique id.
+func showPrincipal(tx Tx, id string) (string, error) {
+	base, session, _ := strings.Cut(id, ":")
+	c, err := callerOf(tx, base)
+	return principalARN(c, session), err
 }
 
 // size is the length of a document as quotas count it: white space is free.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"borealis/internal/cloud"
@@ -92,7 +93,9 @@ func callerOf(tx Tx, id string) (cloud.Caller, error) {
 }
 
 // allowAll is what speaks for a root user.
-const allowAll = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
+var allowAll = sync.OnceValues(func() (*policy.Policy, error) {
+	return policy.Parse("account root", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
+})
 
 // IdentityOf returns the policies that speak for caller c, or limit it, as they
 // are now. A caller that no longer exists has none and so may do nothing; nor
@@ -117,7 +120,7 @@ func (s *Service) IdentityOf(ctx context.Context, c cloud.Caller) (policy.Identi
 func (s *Service) lasting(ctx context.Context, c cloud.Caller) (policy.Identity, error) {
 	switch c.Kind {
 	case cloud.Root:
-		p, err := s.known.parse("account root", allowAll)
+		p, err := allowAll()
 		return policy.Identity{Policies: []*policy.Policy{p}}, err
 	case cloud.User, cloud.AssumedRole:
 		id, _, _ := strings.Cut(c.UserID, ":") // what follows is the session's name
