@@ -15,7 +15,6 @@ type Store interface {
 	// once.
 	Update(ctx context.Context, fn func(Tx) error) error
 	// View runs fn in a transaction that only reads, on one consistent state.
-	// fn must not begin another transaction.
 	View(ctx context.Context, fn func(Tx) error) error
 }
 

@@ -1,9 +1,11 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -190,4 +192,35 @@ func TestIdentityPolicies(t *testing.T) {
 		wants(t, "Policy after DeletePolicy", err, cloud.ErrNotFound)
 		return nil
 	})
+}
+
+// Reading inside a read never waits for those who do the same.
+func TestReadsNest(t *testing.T) {
+	s := openIdentity(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	const readers = 24
+	var wg, inside sync.WaitGroup
+	inside.Add(readers)
+	for range readers {
+		wg.Go(func() {
+			outer := false
+			err := s.View(ctx, func(identity.Tx) error {
+				outer = true
+				inside.Done()
+				inside.Wait() // until all of them read
+				return s.View(ctx, func(tx identity.Tx) error {
+					_, err := tx.Account(account)
+					return err
+				})
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			if !outer {
+				inside.Done()
+			}
+		})
+	}
+	wg.Wait()
 }

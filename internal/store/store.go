@@ -53,8 +53,9 @@ func Open(ctx context.Context, path string) (*DB, error) {
 		write.Close()
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	read.SetMaxOpenConns(8)
-	read.SetMaxIdleConns(4)
+	// Readers are not counted: a service may look into another while it reads, and
+	// with a limit those that hold a connection could all wait for one more.
+	read.SetMaxIdleConns(8)
 	return &DB{write: write, read: read}, nil
 }
 
