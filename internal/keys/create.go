@@ -35,8 +35,7 @@ func (v *View) CreateKey(ctx context.Context, in *kms.CreateKeyInput) (*kms.Crea
 	}
 	k.Policy = defaultPolicy(k.Account)
 	if in.Policy != nil {
-		k.Policy = *in.Policy
-		if err := v.checkPolicy(ctx, &k, k.Policy, in.BypassPolicyLockoutSafetyCheck); err != nil {
+		if k.Policy, err = v.keepPolicy(ctx, &k, *in.Policy, in.BypassPolicyLockoutSafetyCheck); err != nil {
 			return nil, err
 		}
 	}

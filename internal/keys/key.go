@@ -74,7 +74,7 @@ type Key struct {
 	Window      int32     // days from ScheduleKeyDeletion to Deletion
 	Manager     Manager
 	Description string
-	Policy      string // the key policy's text, as it was put
+	Policy      string // the key policy's text, with unique ids for principals (see keepPolicy)
 	Tags        []Tag  // in the order in which they were added
 	// Materials are the key's materials, oldest first: the last one encrypts, all
 	// of them decrypt.

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,29 +37,43 @@ func defaultPolicy(a cloud.AccountID) string {
 }`, a.Root())
 }
 
-// checkPolicy checks a policy that the caller wants k to have: its form, its
+// keepPolicy checks a policy that the caller wants k to have: its form, its
 // principals, and, unless bypass is set, that the caller may still replace it.
-func (v *View) checkPolicy(ctx context.Context, k *Key, text string, bypass bool) error {
+// It returns the policy as it is kept, with unique ids in place of the ARNs of
+// users and roles: whoever takes a dead principal's name is not let in.
+func (v *View) keepPolicy(ctx context.Context, k *Key, text string, bypass bool) (string, error) {
 	if len(text) > maxPolicy {
-		return limitExceeded("The key policy is longer than %d bytes.", maxPolicy)
+		return "", limitExceeded("The key policy is longer than %d bytes.", maxPolicy)
 	}
-	p, err := policy.ResourceKind.Parse("key policy of "+k.ARN(), text)
-	if err != nil {
-		return malformedPolicy(sentence(err))
+	if _, err := policy.ResourceKind.Parse("key policy", text); err != nil {
+		return "", malformedPolicy(sentence(err))
 	}
-	for _, who := range p.Principals() {
-		if err := v.checkPrincipal(ctx, who); err != nil {
-			return err
-		}
+	var refused error
+	kept, err := policy.ReplacePrincipals(text, func(who policy.Principal) string {
+		id, err := v.idOf(ctx, who)
+		refused = cmp.Or(refused, err)
+		return id
+	})
+	if err := cmp.Or(refused, err); err != nil {
+		return "", err
 	}
 	if bypass {
-		return nil
+		return kept, nil
+	}
+	return kept, v.checkLockout(ctx, k, kept)
+}
+
+// checkLockout refuses a policy that does not let the caller put another. It
+// decides about the future, so it is no decision to put on record.
+func (v *View) checkLockout(ctx context.Context, k *Key, kept string) error {
+	p, err := policy.Parse("key policy", kept)
+	if err != nil {
+		return fmt.Errorf("policy of %s: %w", k.ARN(), err)
 	}
 	identity, err := v.Policies.IdentityOf(ctx, v.caller)
 	if err != nil {
 		return fmt.Errorf("policies of %s: %w", v.caller.ARN, err)
 	}
-	// This decides about the future, so it is no decision to put on record.
 	q := policy.Question{
 		Caller: v.caller, Identity: identity, Action: "kms:PutKeyPolicy", Resource: k.ARN(), Owner: k.Account,
 		ResourcePolicy: p, ResourceMustAllow: true, Context: keyContext(k, nil), Now: v.Now(),
@@ -78,19 +93,43 @@ func sentence(err error) string {
 	return err.Error()
 }
 
-// checkPrincipal refuses a principal that does not exist.
-func (v *View) checkPrincipal(ctx context.Context, who policy.Principal) error {
+// idOf is what a kept policy has in place of a principal: the unique id of a
+// user, role or session; accounts, services and "*" are themselves. It refuses
+// principals that do not exist.
+func (v *View) idOf(ctx context.Context, who policy.Principal) (string, error) {
 	if who.Type != policy.AWS || who.Value == "*" {
-		return nil
+		return who.Value, nil
 	}
-	_, err := v.Principals.PrincipalID(ctx, who.Value)
-	if isNotFound(err) && who.Account == "" { // perhaps it is a unique id
-		_, err = v.Principals.PrincipalARN(ctx, who.Value)
+	id, err := v.Principals.PrincipalID(ctx, who.Value)
+	if isNotFound(err) && who.Account == "" { // perhaps it is an id already
+		id = who.Value
+		_, err = v.Principals.PrincipalARN(ctx, id)
 	}
-	if isNotFound(err) {
-		return malformedPolicy("Policy contains a statement with one or more invalid principals.")
+	switch {
+	case isNotFound(err):
+		return "", malformedPolicy("Policy contains a statement with one or more invalid principals.")
+	case who.Whole():
+		id = who.Value
 	}
-	return err
+	return id, err
+}
+
+// showPolicy is a kept policy as it is shown: as it was put, with living
+// principals by the ARNs that they have now and dead ones by their ids.
+func (v *View) showPolicy(ctx context.Context, kept string) (string, error) {
+	var broken error
+	text, err := policy.ReplacePrincipals(kept, func(who policy.Principal) string {
+		if who.Type != policy.AWS || who.Account != "" || who.Value == "*" {
+			return who.Value // only ids are anything but what was put
+		}
+		arn, err := v.Principals.PrincipalARN(ctx, who.Value)
+		if isNotFound(err) {
+			return who.Value
+		}
+		broken = cmp.Or(broken, err)
+		return arn
+	})
+	return text, cmp.Or(broken, err)
 }
 
 // GetKeyPolicy answers with the key policy as it was put.
@@ -102,7 +141,11 @@ func (v *View) GetKeyPolicy(ctx context.Context, in *kms.GetKeyPolicyInput) (*km
 	if in.PolicyName != nil && *in.PolicyName != policyName {
 		return nil, notFound("No such policy exists")
 	}
-	return &kms.GetKeyPolicyOutput{Policy: new(t.Policy), PolicyName: new(policyName)}, nil
+	text, err := v.showPolicy(ctx, t.Policy)
+	if err != nil {
+		return nil, fmt.Errorf("show policy of %s: %w", t.arn, err)
+	}
+	return &kms.GetKeyPolicyOutput{Policy: &text, PolicyName: new(policyName)}, nil
 }
 
 // ListKeyPolicies lists the names of a key's policies: the one.
@@ -123,10 +166,8 @@ func (v *View) PutKeyPolicy(ctx context.Context, in *kms.PutKeyPolicyInput) (*km
 		if in.PolicyName != nil && *in.PolicyName != policyName {
 			return nil, notFound("No such policy exists")
 		}
-		if err := v.checkPolicy(ctx, &t.Key, str(in.Policy), bypass); err != nil {
-			return nil, err
-		}
-		return edit(func(k *Key) { k.Policy = *in.Policy }), nil
+		kept, err := v.keepPolicy(ctx, &t.Key, str(in.Policy), bypass)
+		return edit(func(k *Key) { k.Policy = kept }), err
 	})
 	if err != nil {
 		return nil, err

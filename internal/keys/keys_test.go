@@ -45,3 +45,25 @@ func TestDescribeKey(t *testing.T) {
 	other.mayNot("find it in another Region", "NotFoundException: Key 'arn:aws:kms:us-east-1:111122223333:key/"+*m.KeyId+"' does not exist", other.describe(m.KeyId))
 	other.mayNot("reach another Region by ARN", "NotFoundException: Invalid arn us-east-1", other.describe(m.Arn))
 }
+
+func TestKeyNames(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person(home, "user/ann", allow("kms:*"))
+	const arn = "arn:aws:kms:eu-west-1:111122223333:"
+	for name, want := range map[string]string{
+		"1234abcd-12ab-34cd-56ef-1234567890ab":           "NotFoundException: Key '" + arn + "key/1234abcd-12ab-34cd-56ef-1234567890ab' does not exist",
+		arn + "key/1234abcd-12ab-34cd-56ef-1234567890ab": "NotFoundException: Key '" + arn + "key/1234abcd-12ab-34cd-56ef-1234567890ab' does not exist",
+		"mrk-1234abcd12ab34cd56ef1234567890ab":           "NotFoundException: Key '" + arn + "key/mrk-1234abcd12ab34cd56ef1234567890ab' does not exist",
+		"":                                               "NotFoundException: Invalid keyId ''",
+		"x":                                              "NotFoundException: Invalid keyId 'x'",
+		"1234ABCD-12ab-34cd-56ef-1234567890ab":           "NotFoundException: Invalid keyId '1234ABCD-12ab-34cd-56ef-1234567890ab'",
+		"1234abcd-12ab-34cd-56ef-1234567890a-":           "NotFoundException: Invalid keyId '1234abcd-12ab-34cd-56ef-1234567890a-'",
+		"key/1234abcd-12ab-34cd-56ef-1234567890ab":       "NotFoundException: Invalid keyId 'key/1234abcd-12ab-34cd-56ef-1234567890ab'",
+		arn + "1234abcd-12ab-34cd-56ef-1234567890ab":     "NotFoundException: Invalid keyId '" + arn + "1234abcd-12ab-34cd-56ef-1234567890ab'",
+		"arn:aws:s3:::bucket":                            "InvalidArnException: Invalid arn arn:aws:s3:::bucket",
+		"alias/none":                                     "NotFoundException: Alias " + arn + "alias/none is not found.",
+		arn + "alias/none":                               "NotFoundException: Alias " + arn + "alias/none is not found.",
+	} {
+		ann.mayNot("describe "+name, want, ann.describe(&name))
+	}
+}

@@ -1,6 +1,8 @@
 package keys_test
 
 import (
+	"bytes"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -9,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
 	"borealis/internal/cloud"
+	"borealis/internal/keys"
 	"borealis/internal/seal"
 )
 
@@ -66,9 +69,9 @@ func TestDeletion(t *testing.T) {
 	ann.mayNot("find its alias", "NotFoundException", ann.describe(new("alias/x")))
 	ann.mayNot("decrypt", "InvalidCiphertextException", ann.decrypt(blob, nil))
 	ann.may("use the alias for another", ann.alias("alias/x", kept))
-	keys := must(ann.ListKeys(t.Context(), &kms.ListKeysInput{}))(t).Keys
-	if len(keys) != 1 || *keys[0].KeyArn != *kept {
-		t.Errorf("keys left: %v", keys)
+	left := must(ann.ListKeys(t.Context(), &kms.ListKeysInput{}))(t).Keys
+	if len(left) != 1 || *left[0].KeyArn != *kept {
+		t.Errorf("keys left: %v", left)
 	}
 }
 
@@ -172,6 +175,43 @@ func TestManagedKey(t *testing.T) {
 	other := must(there.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: alias}))(t).KeyMetadata
 	if *other.KeyId == *m.KeyId {
 		t.Error("two Regions share a key")
+	}
+}
+
+// Once a key was deleted, not even the root key and the disk bring it back.
+func TestDeletedMaterialIsGoneFromDisk(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person(home, "user/ann", allow("kms:*"))
+	key := ann.key()
+	m := must(ann.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: key}))(t).KeyMetadata
+	var sealed []byte
+	err := w.Store.View(t.Context(), func(tx keys.Tx) error {
+		k, err := tx.Key(keys.Ref{Place: keys.Place{Account: home, Region: region}, ID: *m.KeyId})
+		sealed = k.Materials[0].Sealed
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	onDisk := func() bool {
+		w.reopen() // what is in the log goes to its place
+		text, err := os.ReadFile(w.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Contains(text, sealed[:40])
+	}
+	if !onDisk() {
+		t.Fatal("the test does not find sealed material where it is")
+	}
+	ann = ann.again()
+	must(ann.ScheduleKeyDeletion(t.Context(), &kms.ScheduleKeyDeletionInput{KeyId: key}))(t)
+	w.wait(30 * day)
+	if _, err := w.Sweep(t.Context(), w.now); err != nil {
+		t.Fatal(err)
+	}
+	if onDisk() {
+		t.Error("sealed material is still on disk")
 	}
 }
 

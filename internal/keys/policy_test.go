@@ -77,11 +77,21 @@ func TestPolicyIsGivenBackAsPut(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person(home, "user/ann", allow("kms:*"))
 	key := ann.key()
-	text := "  {\n \"Statement\":\t[" + delegating(home, "kms:*") + "], \"Version\":\"2008-10-17\" }\n"
+	app := w.person(home, "role/app")
+	text := "  {\n \"Statement\":\t[" + delegating(home, "kms:*") + "," + letting(app.caller.Principal, "kms:GenerateDataKey") + " ], \"Version\":\"2008-10-17\" }\n"
 	must(ann.PutKeyPolicy(t.Context(), &kms.PutKeyPolicyInput{KeyId: key, Policy: &text}))(t)
 	if got := must(ann.GetKeyPolicy(t.Context(), &kms.GetKeyPolicyInput{KeyId: key}))(t); *got.Policy != text {
 		t.Errorf("put %q, got %q", text, *got.Policy)
 	}
+
+	app.may("use the key", app.dataKey(key))
+	w.remove(app)
+	want := strings.Replace(text, app.caller.Principal, strings.TrimSuffix(app.caller.UserID, ":s1"), 1)
+	if got := must(ann.GetKeyPolicy(t.Context(), &kms.GetKeyPolicyInput{KeyId: key}))(t); *got.Policy != want {
+		t.Errorf("of a dead role: %s", *got.Policy)
+	}
+	again := w.person(home, "role/app")
+	again.mayNot("use the key by its name alone", "AccessDeniedException", again.dataKey(key))
 }
 
 // The sentences of refusals within the key's own account.

@@ -2,7 +2,6 @@ package keys
 
 import (
 	"context"
-	"regexp"
 	"strings"
 
 	"borealis/internal/cloud"
@@ -23,7 +22,18 @@ func (n name) arn() string {
 	return n.key(n.id)
 }
 
-var keyID = regexp.MustCompile(`^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|mrk-[0-9a-f]{32})$`)
+// isKeyID says that s is spelled as the ids of keys are: a UUID in lower case,
+// or mrk- and 32 hex digits.
+func isKeyID(s string) bool {
+	hex, multiRegion := strings.CutPrefix(s, "mrk-")
+	if !multiRegion {
+		if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+			return false
+		}
+		hex = s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:]
+	}
+	return len(hex) == 32 && strings.Trim(hex, "0123456789abcdef") == ""
+}
 
 // home is the caller's own account and Region, where bare ids and alias names
 // are looked up.
@@ -50,7 +60,7 @@ func (v *View) parseName(s string) (name, error) {
 		return n, nil
 	}
 	id, qualified := strings.CutPrefix(resource, "key/")
-	if qualified != (resource != s) || !keyID.MatchString(id) {
+	if qualified != (resource != s) || !isKeyID(id) {
 		return name{}, notFound("Invalid keyId '%s'", s)
 	}
 	n.id = id

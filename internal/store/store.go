@@ -59,10 +59,12 @@ func Open(ctx context.Context, path string) (*DB, error) {
 	return &DB{write: write, read: read}, nil
 }
 
+// dsn says how the database is used. What is deleted is overwritten: the secret
+// of a deleted key is gone from the disk too.
 func dsn(path, lock string) string {
 	q := url.Values{
 		"_txlock": {lock},
-		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(10000)"},
+		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "secure_delete(1)", "foreign_keys(1)", "busy_timeout(10000)"},
 	}
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }
