@@ -33,7 +33,7 @@ const (
 // A gcm is a Sealer as small as can be.
 type gcm struct{ cipher.AEAD }
 
-func newGCM(t *testing.T) gcm {
+func newGCM(t testing.TB) gcm {
 	key := make([]byte, 32)
 	rand.Read(key)
 	block := must(aes.NewCipher(key))(t)
@@ -66,13 +66,13 @@ func (p principals) Role(ctx context.Context, arn string) (sessions.Role, error)
 // A world is a session service beside a real identity service, with two accounts.
 type world struct {
 	*sessions.Service
-	t       *testing.T
+	t       testing.TB
 	iam     *identity.Service
 	journal *journal
 	now     time.Time
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	db := must(store.Open(t.Context(), filepath.Join(t.TempDir(), "db")))(t)
 	t.Cleanup(func() { db.Close() })
 	w := &world{t: t, journal: &journal{}, now: time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)}
@@ -154,8 +154,8 @@ func (w *world) allowed(c cloud.Caller, action string) bool {
 	return policy.Question{Caller: c, Identity: who, Action: action, Resource: "*", Owner: c.Account, Now: w.now}.Decide().Allowed
 }
 
-func must[T any](v T, err error) func(*testing.T) T {
-	return func(t *testing.T) T {
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
