@@ -185,13 +185,16 @@ func (w *Writer) keep(s *source) {
 
 // work stores blocks until there are no more.
 func (w *Writer) work(ctx context.Context, jobs <-chan job) error {
-	buf := make([]byte, BlockSize)
+	var buf []byte
 	scratch := &scratch{}
 	for j := range jobs {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
 		want := j.file.length(j.n)
+		if len(buf) < want {
+			buf = make([]byte, max(want, min(2*len(buf), BlockSize)))
+		}
 		plain, err := j.read(j.n, buf[:want])
 		if err != nil {
 			return fmt.Errorf("read %s: %w", j.file.name, err)
@@ -245,7 +248,7 @@ func (w *Writer) store(plain []byte, s *scratch) (Digest, error) {
 	if !w.index.claim(c.hash) {
 		return c.hash, nil
 	}
-	s.body = w.e.enc.EncodeAll(plain, s.body[:0])
+	s.body = compressor().EncodeAll(plain, s.body[:0])
 	body := s.body
 	if len(body) >= len(plain)-len(plain)/64 { // not worth a decompressor's time
 		c.codec, body = codecRaw, plain

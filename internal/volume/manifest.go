@@ -408,9 +408,9 @@ func (m *manifest) checkBlock(b block) error {
 // content is the hash of the files, whatever they are stored as.
 func (m *manifest) content() Digest {
 	h := sha256.New()
-	var e encoder
-	e.raw([]byte(labelContent))
+	h.Write([]byte(labelContent))
 	for _, f := range m.files {
+		var e encoder
 		e.text(f.name)
 		if e.u8(typeFile); f.dir {
 			e.bytes[len(e.bytes)-1] = typeDir
@@ -421,7 +421,6 @@ func (m *manifest) content() Digest {
 			e.raw(b.hash[:])
 		}
 		h.Write(e.bytes)
-		e.bytes = e.bytes[:0]
 	}
 	return Digest(h.Sum(nil))
 }

@@ -76,7 +76,7 @@ func (p *packer) during(ctx context.Context) (context.Context, func()) {
 func (p *packer) add(c chunk, sealed []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.current != nil && len(p.current.data)+len(sealed) > PackSize {
+	if p.current != nil && len(p.current.data)+len(sealed) > p.e.packSize {
 		p.send()
 	}
 	if p.current == nil {
@@ -102,7 +102,7 @@ func (p *packer) start() error {
 		return context.Cause(p.ctx)
 	}
 	if buf == nil {
-		buf = make([]byte, 0, PackSize)
+		buf = make([]byte, 0, p.e.packSize)
 	}
 	o := &openPack{name: newPackName(), data: packHeader(buf[:0], p.keys.vaultID)}
 	o.place = p.index.addPack(pack{name: o.name})

@@ -250,7 +250,7 @@ func (r *reader) readSpan(ctx context.Context, span []piece, buf []byte) ([]byte
 	first, last := span[0], span[len(span)-1]
 	n := int(last.offset + last.length - first.offset)
 	if cap(buf) < n {
-		buf = make([]byte, max(n, maxSpan))
+		buf = make([]byte, max(n, min(2*cap(buf), maxSpan)))
 	}
 	name := r.m.packs[first.pack].name.object(r.keys.vault)
 	if err := r.e.backend.GetRange(ctx, name, int64(first.offset), buf[:n]); err != nil {
@@ -278,7 +278,7 @@ func (r *reader) damagedPiece(p piece, what string) error {
 func (r *reader) plaintext(p piece, body []byte, s *scratch) ([]byte, error) {
 	if p.codec == codecZstd {
 		var err error
-		if s.plain, err = r.e.dec.DecodeAll(body, s.plain[:0]); err != nil {
+		if s.plain, err = decompressor().DecodeAll(body, s.plain[:0]); err != nil {
 			return nil, r.damagedPiece(p, "chunk does not decompress: "+err.Error())
 		}
 		body = s.plain

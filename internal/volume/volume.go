@@ -21,12 +21,9 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
-
-	"github.com/klauspost/compress/zstd"
 
 	"borealis/internal/cloud"
 )
@@ -165,9 +162,8 @@ type Progress func(done, total int64)
 // may be called concurrently. One Engine, in one process, uses a Backend at a
 // time: what keeps writers and collectors apart is in its memory.
 type Engine struct {
-	backend Backend
-	enc     *zstd.Encoder
-	dec     *zstd.Decoder
+	backend  Backend
+	packSize int // PackSize, but for tests that want many packs of little data
 
 	mu     sync.Mutex
 	busy   map[string]bool   // IDs being written or deleted, directories being restored to
@@ -176,18 +172,7 @@ type Engine struct {
 
 // New returns an Engine over b.
 func New(b Backend) *Engine {
-	n := runtime.GOMAXPROCS(0)
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(n),
-		zstd.WithWindowSize(BlockSize), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
-	if err != nil {
-		panic("volume: zstd refuses its constant options: " + err.Error())
-	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(n), zstd.WithDecoderMaxMemory(BlockSize),
-		zstd.WithDecoderMaxWindow(BlockSize))
-	if err != nil {
-		panic("volume: zstd refuses its constant options: " + err.Error())
-	}
-	return &Engine{backend: b, enc: enc, dec: dec, busy: map[string]bool{}, vaults: map[string]*vault{}}
+	return &Engine{backend: b, packSize: PackSize, busy: map[string]bool{}, vaults: map[string]*vault{}}
 }
 
 // claim keeps two operations from working on the same thing; release ends it.

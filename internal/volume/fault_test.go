@@ -1,0 +1,224 @@
+package volume_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"borealis/internal/volume"
+	"borealis/internal/volume/volumetest"
+)
+
+// A disaster is what happens to call n of an operation, and after it.
+type disaster struct {
+	name string
+	at   volumetest.Fault // to call n
+	then volumetest.Fault // to those after it; nil for nothing
+}
+
+// disasters befall one call, or a process that is killed: then nothing that it
+// tries afterwards has an effect.
+var disasters = []disaster{
+	{"refused", volumetest.Fail, nil},
+	{"answer lost", volumetest.LoseAnswer, nil},
+	{"killed before", volumetest.Fail, volumetest.Fail},
+	{"killed after", volumetest.LoseAnswer, volumetest.Fail},
+}
+
+// strike lets d happen at call n, and counts the calls in calls.
+func (d disaster) strike(n int64, calls *atomic.Int64) volumetest.Fault {
+	return func(op, name string) (bool, error) {
+		switch i := calls.Add(1); {
+		case i == n:
+			return d.at(op, name)
+		case i > n && d.then != nil:
+			return d.then(op, name)
+		}
+		return true, nil
+	}
+}
+
+// manyBlocks makes files of n blocks of 6 KiB that nothing else shares.
+func manyBlocks(seed, n int) []volume.File {
+	var files []volume.File
+	for i := range n {
+		files = append(files, volume.File{Name: fmt.Sprintf("base/%d", i), Data: random(seed+i, 6<<10), Mode: fs.FileMode(0o600)})
+	}
+	return files
+}
+
+// A disasterWorld has volumes that must survive whatever happens to others.
+type disasterWorld struct {
+	t     *testing.T
+	m     *volumetest.Mem
+	e     *volume.Engine
+	files map[string][]volume.File // by volume, of those that must be whole
+	refs  map[string]volume.Ref
+}
+
+const smallPack = 20 << 10 // three blocks of manyBlocks
+
+func newDisasterWorld(t *testing.T) *disasterWorld {
+	w := &disasterWorld{t: t, m: new(volumetest.Mem), files: map[string][]volume.File{}, refs: map[string]volume.Ref{}}
+	w.restart()
+	for _, v := range []struct {
+		spec  volume.Spec
+		files []volume.File
+	}{
+		{named(ann, "a1"), manyBlocks(100, 8)},
+		{named(ann, "a2"), manyBlocks(104, 8)}, // half of it is a1's
+		{named(bob, "b1"), manyBlocks(100, 8)},
+	} {
+		w.refs[v.spec.ID], _ = write(t, w.e, v.spec, v.files)
+		w.files[v.spec.ID] = v.files
+	}
+	return w
+}
+
+// restart is a new process on the same backend.
+func (w *disasterWorld) restart() {
+	w.e = volume.New(w.m)
+	w.e.SetPackSize(smallPack)
+}
+
+// verify checks every volume that must be whole.
+func (w *disasterWorld) verify(when string) {
+	w.t.Helper()
+	for id, ref := range w.refs {
+		if err := w.e.Check(context.Background(), ref, volume.CheckOptions{}); err != nil {
+			w.t.Errorf("%s: volume %s: %v", when, id, err)
+		}
+	}
+}
+
+// noGarbage makes sure that after a collection nothing is there but what the
+// volumes need: when they are deleted, nothing is left.
+func (w *disasterWorld) noGarbage(when string) {
+	w.t.Helper()
+	if err := w.e.Collect(context.Background()); err != nil {
+		w.t.Errorf("%s: %v", when, err)
+	}
+	w.verify(when + ", collected")
+	for id := range w.refs {
+		if err := w.e.Delete(context.Background(), id); err != nil {
+			w.t.Errorf("%s: %v", when, err)
+		}
+	}
+	list, err := w.m.List(context.Background(), "")
+	if err != nil || len(list) != 0 {
+		w.t.Errorf("%s: left behind: %v, %v", when, list, err)
+	}
+}
+
+// An operation is something to interrupt, and what it leaves when it succeeds.
+type operation struct {
+	name  string
+	run   func(w *disasterWorld) error
+	gone  string // a volume that it deletes
+	first func(w *disasterWorld)
+}
+
+func (w *disasterWorld) write(id string, seed int) error {
+	spec := named(ann, id)
+	info, err := tryWrite(w.t, w.e, spec, manyBlocks(seed, 8))
+	if err == nil {
+		w.refs[id], w.files[id] = spec.Ref(info.Digest), manyBlocks(seed, 8)
+	}
+	return err
+}
+
+func (w *disasterWorld) copy(to volume.Spec) error {
+	info, err := w.e.Copy(w.t.Context(), w.refs["big"], to, volume.CopyOptions{})
+	if err == nil {
+		w.refs[to.ID], w.files[to.ID] = to.Ref(info.Digest), w.files["big"]
+	}
+	return err
+}
+
+// big is a volume whose copy makes several progress records.
+func big(w *disasterWorld) {
+	files := manyBlocks(200, 3*(2*volume.RecordPacks+2))
+	w.refs["big"], _ = write(w.t, w.e, named(ann, "big"), files)
+	w.files["big"] = files
+}
+
+var operations = []operation{
+	{name: "write", run: func(w *disasterWorld) error { return w.write("new", 106) }},
+	{name: "copy", first: big, run: func(w *disasterWorld) error { return w.copy(named(bob, "copy")) }},
+	{name: "copy within", first: big, run: func(w *disasterWorld) error { return w.copy(named(ann, "copy")) }},
+	{name: "delete", gone: "a1", run: func(w *disasterWorld) error { return w.e.Delete(w.t.Context(), "a1") }},
+	{name: "collect", run: func(w *disasterWorld) error { return w.e.Collect(w.t.Context()) }, first: func(w *disasterWorld) {
+		w.m.Put(w.t.Context(), "packs/"+strings.Repeat("ab", 24)+"/"+strings.Repeat("cd", 16), []byte("garbage"))
+		_ = w.write("lost", 300)
+		w.m.Delete(w.t.Context(), w.manifest("lost"))
+		delete(w.refs, "lost")
+	}},
+}
+
+// manifest is the object of a volume's manifest.
+func (w *disasterWorld) manifest(id string) string {
+	list, err := w.m.List(context.Background(), "volumes/"+id+".")
+	if err != nil || len(list) != 1 {
+		w.t.Fatalf("manifest of %s: %v, %v", id, list, err)
+	}
+	return list[0].Name
+}
+
+// Every call of every operation meets every disaster. Whatever the operation
+// answers: every other volume is whole, what was answered with success is
+// there, and doing it again succeeds and leaves nothing over.
+func TestDisasters(t *testing.T) {
+	for _, op := range operations {
+		for _, d := range disasters {
+			t.Run(op.name+"/"+d.name, func(t *testing.T) {
+				t.Parallel()
+				n := int64(1)
+				for strikeOnce(t, op, d, n) >= n {
+					n++
+				}
+				if n < 8 {
+					t.Errorf("only %d calls", n-1)
+				}
+			})
+		}
+	}
+}
+
+// strikeOnce runs op with d at call n, and returns how many calls it made.
+func strikeOnce(t *testing.T, op operation, d disaster, n int64) int64 {
+	w := newDisasterWorld(t)
+	if op.first != nil {
+		op.first(w)
+	}
+	when := fmt.Sprintf("%s, call %d %s", op.name, n, d.name)
+	gone, hasGone := w.refs[op.gone]
+	delete(w.refs, op.gone)
+	var calls atomic.Int64
+	w.m.Break(d.strike(n, &calls))
+	_ = op.run(w) // whatever it answers, what it has answered must be true
+	w.m.Break(nil)
+	if d.then != nil {
+		w.restart()
+	}
+	w.verify(when)
+	if hasGone {
+		// It is there whole or it is not there.
+		err := w.e.Check(t.Context(), gone, volume.CheckOptions{})
+		if err != nil && !errors.Is(err, volume.ErrDamaged) {
+			t.Errorf("%s: deleted volume: %v", when, err)
+		}
+		if _, herr := w.e.Header(t.Context(), op.gone); herr == nil && err != nil {
+			t.Errorf("%s: deleted volume is there, and damaged: %v", when, err)
+		}
+	}
+	if err := op.run(w); err != nil {
+		t.Errorf("%s: again: %v", when, err)
+	}
+	w.verify(when + ", again")
+	w.noGarbage(when)
+	return calls.Load()
+}
