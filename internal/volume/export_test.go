@@ -1,8 +1,45 @@
 package volume
 
+import "crypto/sha256"
+
 // SetPackSize makes e fill packs up to n bytes only, so that a little data makes
 // many packs.
 func (e *Engine) SetPackSize(n int) { e.packSize = n }
 
 // RecordPacks is how many packs a progress record is about.
 const RecordPacks = recordPacks
+
+// SampleRoot is a root in plaintext and the entries of its table.
+func SampleRoot() (root, table []byte) {
+	m := sample()
+	return m.encodeRoot(0), encodeEntries(m.blocks)
+}
+
+func sample() *manifest {
+	m := &manifest{facts: []byte("{}"), files: []file{{name: "a", dir: true, mode: 0o700}, {name: "a/b", mode: 0o600, size: 5}}}
+	m.kind, m.packs = kindVolume, []pack{{size: 100}}
+	m.blocks = []block{{hash: sha256.Sum256([]byte("12345")), offset: uint32(packHeaderSize), length: 5 + overhead}}
+	return m
+}
+
+// ParseRoot reads a root, and entries of a table, as if they had been authentic,
+// and does what opening and reading a volume does with them.
+func ParseRoot(root, table []byte) error {
+	m := sample()
+	if _, err := m.decodeRoot(root); err != nil {
+		return err
+	}
+	blocks, err := decodeEntries(nil, table)
+	if err != nil {
+		return err
+	}
+	m.blocks = blocks
+	if err := m.check(); err != nil {
+		return err
+	}
+	if _, _, err := m.pieces(); err != nil {
+		return err
+	}
+	m.content()
+	return nil
+}

@@ -335,22 +335,27 @@ func (m *manifest) decodeTable(a cipher.AEAD, table, sums []byte) error {
 		if err != nil {
 			return fmt.Errorf("segment %d of its table is not authentic", i)
 		}
-		d := decoder{rest: plain}
-		for len(d.rest) > 0 {
-			b := block{hash: Digest(d.fixed(32)), pack: d.u32(), offset: d.u32(), length: d.u32(), codec: d.u8()}
-			if pad := d.fixed(3); !bytes.Equal(pad, []byte{0, 0, 0}) {
-				return errors.New("its table has an impossible entry")
-			}
-			m.blocks = append(m.blocks, b)
-		}
-		if d.err != nil {
-			return d.err
+		if m.blocks, err = decodeEntries(m.blocks, plain); err != nil {
+			return err
 		}
 	}
 	if len(sums) != 0 {
 		return errors.New("its table lacks a segment")
 	}
 	return nil
+}
+
+// decodeEntries appends the entries of a segment to blocks.
+func decodeEntries(blocks []block, plain []byte) ([]block, error) {
+	d := decoder{rest: plain}
+	for len(d.rest) > 0 && d.err == nil {
+		b := block{hash: Digest(d.fixed(32)), pack: d.u32(), offset: d.u32(), length: d.u32(), codec: d.u8()}
+		if pad := d.fixed(3); !bytes.Equal(pad, []byte{0, 0, 0}) {
+			return nil, errors.New("its table has an impossible entry")
+		}
+		blocks = append(blocks, b)
+	}
+	return blocks, d.err
 }
 
 // check makes sure that the parts of m fit each other, and numbers the blocks.

@@ -1,0 +1,68 @@
+package volume_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"testing"
+
+	"borealis/internal/volume"
+	"borealis/internal/volume/volumetest"
+)
+
+// Whatever a manifest's object holds, opening, collecting and deleting answer
+// with an error of ours and neither panic nor allocate on its word.
+func FuzzManifest(f *testing.F) {
+	m := new(volumetest.Mem)
+	e := volume.New(m)
+	ref, _ := write(f, e, named(ann, "nightly"), []volume.File{{Name: "a/b", Data: text(1, 1000), Mode: 0o600}, {Name: "z", Data: make([]byte, 9), Mode: 0o600}})
+	list, err := m.List(f.Context(), "volumes/")
+	if err != nil || len(list) != 1 {
+		f.Fatal(list, err)
+	}
+	good, err := m.Get(f.Context(), list[0].Name)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add(good[:100])
+	f.Add([]byte("BRLSVOLM\x00\x00\x00\x01"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		mended := bytes.Clone(data)
+		if len(mended) > 20 { // let what is behind the checksum be tried too
+			if p := int(binary.BigEndian.Uint32(mended[16:])); p >= 20 && p <= len(mended)-32 {
+				sum := sha256.Sum256(mended[:p])
+				copy(mended[p:], sum[:])
+			}
+		}
+		for _, object := range [][]byte{data, mended} {
+			if err := m.Put(t.Context(), list[0].Name, object); err != nil {
+				t.Fatal(err)
+			}
+			err := e.Check(t.Context(), ref, volume.CheckOptions{})
+			if bytes.Equal(object, good) != (err == nil) {
+				t.Errorf("Check: %v", err)
+			}
+			if err != nil && !errors.Is(err, volume.ErrDamaged) && !errors.Is(err, volume.ErrVersion) {
+				t.Errorf("Check: %v, want ErrDamaged or ErrVersion", err)
+			}
+			if _, err := e.Header(t.Context(), "nightly"); err != nil && !errors.Is(err, volume.ErrDamaged) && !errors.Is(err, volume.ErrVersion) {
+				t.Errorf("Header: %v, want ErrDamaged or ErrVersion", err)
+			}
+		}
+	})
+}
+
+// The root and the table are read only when they are authentic, so what reads
+// them is tried with what only a holder of the key could have sealed.
+func FuzzRoot(f *testing.F) {
+	root, table := volume.SampleRoot()
+	f.Add(root, table)
+	f.Add(root[:len(root)-1], table)
+	f.Fuzz(func(t *testing.T, root, table []byte) {
+		if err := volume.ParseRoot(root, table); err != nil {
+			return // refusing is fine; panicking is not
+		}
+	})
+}
