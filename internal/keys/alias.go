@@ -231,7 +231,7 @@ func (v *View) ListAliases(ctx context.Context, in *kms.ListAliasesInput) (*kms.
 	out.Truncated = out.NextMarker != nil
 	for _, a := range list {
 		out.Aliases = append(out.Aliases, types.AliasListEntry{
-			AliasName: new(a.Name), AliasArn: new(a.Place.alias(a.Name)), TargetKeyId: new(a.KeyID),
+			AliasName: new(a.Name), AliasArn: new(a.alias(a.Name)), TargetKeyId: new(a.KeyID),
 			CreationDate: new(a.Created), LastUpdatedDate: new(a.Updated),
 		})
 	}

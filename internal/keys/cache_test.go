@@ -47,7 +47,7 @@ func (f *faulty) Update(ctx context.Context, fn func(keys.Tx) error) error {
 		}
 		return nil
 	})
-	if err != nil && err != refused {
+	if err != nil && !errors.Is(err, refused) {
 		return err
 	}
 	return fault

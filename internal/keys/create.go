@@ -48,7 +48,7 @@ func (v *View) CreateKey(ctx context.Context, in *kms.CreateKeyInput) (*kms.Crea
 // offered refuses the sorts of key that this server does not have.
 func offered(in *kms.CreateKeyInput) error {
 	spec := string(in.KeySpec)
-	if old := string(in.CustomerMasterKeySpec); old != "" {
+	if old := string(in.CustomerMasterKeySpec); old != "" { //nolint:staticcheck // old clients send it
 		if spec != "" && spec != old {
 			return invalid("You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.")
 		}

@@ -144,7 +144,7 @@ func (k *Key) metadata() *types.KeyMetadata {
 		KeyState:              types.KeyState(k.State),
 		Origin:                types.OriginType(keyOrigin),
 		KeyManager:            types.KeyManagerType(k.Manager),
-		CustomerMasterKeySpec: types.CustomerMasterKeySpec(keySpec),
+		CustomerMasterKeySpec: types.CustomerMasterKeySpec(keySpec), //nolint:staticcheck // old clients read it
 		KeySpec:               types.KeySpec(keySpec),
 		EncryptionAlgorithms:  []types.EncryptionAlgorithmSpec{types.EncryptionAlgorithmSpecSymmetricDefault},
 		MultiRegion:           new(false),

@@ -14,11 +14,14 @@ const redacted = "REDACTED"
 // struct that holds one, says REDACTED; marshalling one is an error.
 type Plaintext []byte
 
-// String, Format and LogValue keep the bytes out of logs and messages, whatever
-// the verb.
-func (Plaintext) String() string             { return redacted }
-func (Plaintext) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
-func (Plaintext) LogValue() slog.Value       { return slog.StringValue(redacted) }
+// String keeps the bytes out of messages.
+func (Plaintext) String() string { return redacted }
+
+// Format keeps them out of messages whatever the verb.
+func (Plaintext) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue keeps them out of logs.
+func (Plaintext) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalText refuses, so that no encoder writes the bytes.
 func (Plaintext) MarshalText() ([]byte, error) {

@@ -58,10 +58,14 @@ func NewSealer(key Plaintext) (*Sealer, error) {
 	return s, nil
 }
 
-// String, Format and LogValue keep the key out of logs, whatever the verb.
-func (Sealer) String() string             { return redacted }
-func (Sealer) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
-func (Sealer) LogValue() slog.Value       { return slog.StringValue(redacted) }
+// String keeps the key out of messages.
+func (Sealer) String() string { return redacted }
+
+// Format keeps it out of messages whatever the verb.
+func (Sealer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue keeps it out of logs.
+func (Sealer) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // Derive returns a Sealer whose key follows from this one's and from purpose,
 // and from which this one's cannot be found. The same purpose always gives the

@@ -1,0 +1,126 @@
+package keys
+
+import (
+	"context"
+	"errors"
+
+	"borealis/internal/cloud"
+)
+
+// A change is a transaction that notes what it changes.
+type change struct {
+	Tx
+	keys    map[Ref]bool
+	aliases map[aliasName]bool
+	grants  []grantChange
+}
+
+// A grantChange is what becomes of the grants of one key.
+type grantChange struct {
+	of    Ref
+	apply func(*loaded)
+}
+
+func (c *change) PutKey(k Key) error {
+	c.keys[k.Ref] = true
+	k.Version++
+	return c.Tx.PutKey(k)
+}
+
+func (c *change) DeleteKey(r Ref) error {
+	c.keys[r] = true
+	aliases, err := all(func(after string, n int) ([]Alias, error) { return c.Aliases(r.Place, r.ID, after, n) }, Alias.id)
+	if err != nil {
+		return err
+	}
+	for _, a := range aliases {
+		c.aliases[aliasName{a.Place, a.Name}] = true
+	}
+	return c.Tx.DeleteKey(r)
+}
+
+func (c *change) PutAlias(a Alias) error {
+	c.aliases[aliasName{a.Place, a.Name}] = true
+	c.keys[Ref{a.Place, a.KeyID}] = true // a condition key holds its aliases
+	return c.Tx.PutAlias(a)
+}
+
+func (c *change) DeleteAlias(a Alias) error {
+	c.aliases[aliasName{a.Place, a.Name}] = true
+	c.keys[Ref{a.Place, a.KeyID}] = true
+	return c.Tx.DeleteAlias(a.Place, a.Name)
+}
+
+func (c *change) PutGrant(g Grant) error {
+	c.grants = append(c.grants, grantChange{g.Ref, func(l *loaded) { l.addGrant(&g) }})
+	return c.Tx.PutGrant(g)
+}
+
+func (c *change) DeleteGrant(r Ref, id string) error {
+	c.grants = append(c.grants, grantChange{r, func(l *loaded) { l.removeGrant(id) }})
+	return c.Tx.DeleteGrant(r, id)
+}
+
+// write runs fn in a transaction. When write returns, no request that begins
+// sees anything but what was committed.
+func (s *Service) write(ctx context.Context, fn func(*change) error) error {
+	s.cache.writing.Lock()
+	defer s.cache.writing.Unlock()
+	var c *change
+	err := s.Store.Update(ctx, func(tx Tx) error {
+		c = &change{Tx: tx, keys: make(map[Ref]bool), aliases: make(map[aliasName]bool)}
+		return fn(c)
+	})
+	if c == nil {
+		return err
+	}
+	if err != nil {
+		// If it was the commit that failed, it may have happened all the same.
+		for _, g := range c.grants {
+			c.keys[g.of] = true
+		}
+		c.grants = nil
+	}
+	s.cache.hear(c)
+	return err
+}
+
+// hear forgets what c changed, and brings the grants of loaded keys up to date.
+func (c *cache) hear(ch *change) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for n := range ch.aliases {
+		*epoch(c, n)++
+		delete(c.aliases, n)
+	}
+	for r := range ch.keys {
+		*epoch(c, r)++
+		c.drop(r)
+	}
+	for _, g := range ch.grants {
+		*epoch(c, g.of)++
+		if l := c.keys[g.of]; l != nil {
+			g.apply(l)
+		}
+	}
+}
+
+// all gathers the pages of a list.
+func all[T any](list func(after string, n int) ([]T, error), id func(T) string) ([]T, error) {
+	const page = 1000
+	var out []T
+	for after := ""; ; {
+		some, err := list(after, page)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, some...)
+		if len(some) < page {
+			return out, nil
+		}
+		after = id(some[len(some)-1])
+	}
+}
+
+// isNotFound says that err is cloud.ErrNotFound.
+func isNotFound(err error) bool { return errors.Is(err, cloud.ErrNotFound) }
