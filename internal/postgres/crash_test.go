@@ -106,7 +106,10 @@ func orphan(t *testing.T, e *postgres.Engines) *exec.Cmd {
 	}
 	ok(t, cmd.Start())
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	eventually(t, "orphan", func() bool { return listens(at) })
+	eventually(t, "orphan", func() bool {
+		c, err := dial(t.Context(), e, at, "ann", password, "app")
+		return err == nil && c.Close(t.Context()) == nil
+	})
 	return cmd
 }
 
