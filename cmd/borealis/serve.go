@@ -39,11 +39,7 @@ func newServe() *cobra.Command {
 				level = slog.LevelDebug
 			}
 			cfg.Log = slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
-			s, err := server.Open(c.Context(), cfg)
-			if err != nil {
-				return err
-			}
-			return s.Run(c.Context(), func(url string) { fmt.Fprintf(c.OutOrStdout(), "serving %s\n", url) })
+			return server.Serve(c.Context(), cfg, func(url string) { fmt.Fprintf(c.OutOrStdout(), "serving %s\n", url) })
 		},
 	}
 	fl := c.Flags()
@@ -54,6 +50,7 @@ func newServe() *cobra.Command {
 	fl.StringVar(&cfg.Bootstrap, "bootstrap", "", "JSON file of accounts to make if they do not exist")
 	fl.StringVar(&cfg.EngineHost, "engine-host", "127.0.0.1", "address that PostgreSQL servers listen on and endpoints name")
 	fl.StringVar(&cfg.EngineUser, "engine-user", "", "user that PostgreSQL servers run as when borealis is root (default postgres, else nobody)")
+	fl.StringVar(&cfg.PostgresBin, "postgres-bin", "", "directory of the PostgreSQL programs to use (default: all versions that the system has)")
 	fl.BoolVar(&cfg.LateShareRefusal, "late-share-refusal", false, "let a snapshot under aws/rds be shared and refuse only its copy, as AWS was seen to do in 2019")
 	fl.BoolVarP(&verbose, "verbose", "v", false, "log every request")
 	return c

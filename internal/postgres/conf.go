@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -83,7 +84,7 @@ func (e *Engines) writeConf(id string, v Version) error {
 		return fmt.Errorf("find own user: %w", err)
 	}
 	dir := e.confDir(id)
-	if err := os.MkdirAll(dir, 0o711); err != nil {
+	if err := errors.Join(os.MkdirAll(dir, 0o711), os.Chmod(dir, 0o711)); err != nil {
 		return err
 	}
 	conf := settings + versionSettings(v.Major)
@@ -101,7 +102,9 @@ func (e *Engines) writeConf(id string, v Version) error {
 	}
 	ident := "borealis " + identQuote(me.Username) + " " + Superuser + "\n"
 	for name, text := range map[string]string{"postgresql.conf": conf, "pg_hba.conf": hba, "pg_ident.conf": ident} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+		path := filepath.Join(dir, name)
+		// The engine user reads them, whatever the umask.
+		if err := errors.Join(os.WriteFile(path, []byte(text), 0o644), os.Chmod(path, 0o644)); err != nil {
 			return err
 		}
 	}

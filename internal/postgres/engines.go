@@ -58,6 +58,10 @@ type Config struct {
 	// Log gets what happens to engines while nobody waits for an answer:
 	// crashes, restarts. slog.Default() if nil.
 	Log *slog.Logger
+	// Bin is the directory of the programs (postgres, initdb) to run engines with.
+	// If empty, every version is used that the system has: in the usual places,
+	// and on PATH.
+	Bin string
 }
 
 // Engines are the engines of one directory. Methods may be called concurrently;
@@ -65,6 +69,7 @@ type Config struct {
 type Engines struct {
 	dir  string
 	host string
+	bin  string
 	user account
 	log  *slog.Logger
 	tls  *certificates
@@ -112,7 +117,7 @@ func New(cfg Config) (*Engines, error) {
 		return nil, err
 	}
 	e := &Engines{
-		dir: dir, host: cfg.Host, user: user, log: cfg.Log, unsafe: cfg.Unsafe,
+		dir: dir, host: cfg.Host, bin: cfg.Bin, user: user, log: cfg.Log, unsafe: cfg.Unsafe,
 		engines: map[string]*engine{}, ports: map[int]bool{},
 	}
 	e.life, e.close = context.WithCancelCause(context.Background())

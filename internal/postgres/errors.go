@@ -16,12 +16,18 @@ var ErrNotRunning = errors.New("the engine is not running")
 type NotInstalledError struct {
 	// Version is what was asked for; "" if any would do.
 	Version string
-	// Found are the versions that the machine has.
+	// Found are the versions that there are.
 	Found []string
+	// Bin is the only directory that was looked into; "" if all of the machine was.
+	Bin string
 }
 
 func (e *NotInstalledError) Error() string {
 	switch {
+	case e.Bin != "" && len(e.Found) == 0:
+		return fmt.Sprintf("there is no PostgreSQL server in %s: install one (apt-get install postgresql, or brew install postgresql), and name the directory that has its programs postgres and initdb", e.Bin)
+	case e.Bin != "":
+		return fmt.Sprintf("the PostgreSQL server in %s is %s, not %s", e.Bin, list(e.Found), e.Version)
 	case e.Version == "":
 		return "no PostgreSQL server is installed on this machine: install one (apt-get install postgresql, or brew install postgresql)"
 	case len(e.Found) == 0:

@@ -32,7 +32,7 @@ func templateName(v Version) string { return v.Full + "-" + templateFormat }
 func (e *Engines) Prepare(ctx context.Context) error {
 	have := e.Versions()
 	if len(have) == 0 {
-		return &NotInstalledError{}
+		return e.NotInstalled("")
 	}
 	err := e.prune(have)
 	for _, v := range have {

@@ -60,14 +60,8 @@ var binDirs = []string{
 // one for every full version. It looks at the file system each time, and runs a
 // program only when it meets it for the first time.
 func (e *Engines) Versions() []Version {
-	var dirs []string
-	for _, pattern := range binDirs {
-		found, _ := filepath.Glob(pattern)
-		dirs = append(dirs, found...)
-	}
-	dirs = append(dirs, filepath.SplitList(os.Getenv("PATH"))...)
 	var all []Version
-	for _, dir := range dirs {
+	for _, dir := range e.binDirs() {
 		v, ok := e.installed.probe(dir)
 		same := func(w Version) bool { return w.Full == v.Full }
 		if ok && !slices.ContainsFunc(all, same) {
@@ -76,6 +70,28 @@ func (e *Engines) Versions() []Version {
 	}
 	slices.SortStableFunc(all, func(a, b Version) int { return -compareVersions(a.Full, b.Full) })
 	return all
+}
+
+// binDirs are the directories to look for programs in.
+func (e *Engines) binDirs() []string {
+	if e.bin != "" {
+		return []string{e.bin}
+	}
+	var dirs []string
+	for _, pattern := range binDirs {
+		found, _ := filepath.Glob(pattern)
+		dirs = append(dirs, found...)
+	}
+	return append(dirs, filepath.SplitList(os.Getenv("PATH"))...)
+}
+
+// NotInstalled says that version is not installed, or none at all if it is "".
+func (e *Engines) NotInstalled(version string) *NotInstalledError {
+	missing := &NotInstalledError{Version: version, Bin: e.bin}
+	for _, v := range e.Versions() {
+		missing.Found = append(missing.Found, v.Full)
+	}
+	return missing
 }
 
 // probe asks the server program in dir for its version. Directories without
@@ -139,11 +155,7 @@ func (e *Engines) find(want string) (Version, error) {
 	if near != nil {
 		return *near, nil
 	}
-	found := make([]string, len(all))
-	for i, v := range all {
-		found[i] = v.Full
-	}
-	return Version{}, &NotInstalledError{Version: want, Found: found}
+	return Version{}, e.NotInstalled(want)
 }
 
 // majorOf is the part of a version before its first dot.

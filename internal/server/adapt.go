@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"borealis/internal/cloud"
@@ -55,7 +54,7 @@ func (e engines) Versions(context.Context) ([]string, error) {
 		full = append(full, v.Full)
 	}
 	if full == nil {
-		return nil, fmt.Errorf("%w: %w", clusters.ErrNoEngine, &postgres.NotInstalledError{})
+		return nil, fmt.Errorf("%w: %w", clusters.ErrNoEngine, e.NotInstalled(""))
 	}
 	return full, nil
 }
@@ -189,16 +188,4 @@ func (k volumeKeeper) List(ctx context.Context) ([]clusters.VolumeRef, error) {
 		list = append(list, clusters.VolumeRef{ID: id})
 	}
 	return list, err
-}
-
-// outside refuses a root key that lies in the data directory.
-func outside(file, dir string) error {
-	abs, err := filepath.Abs(file)
-	if err != nil {
-		return err
-	}
-	if rel, err := filepath.Rel(dir, abs); err == nil && !strings.HasPrefix(rel, "..") {
-		return fmt.Errorf("root key %s lies in the data directory, so every copy of the data would carry it; keep it elsewhere: %w", file, ErrRootKey)
-	}
-	return nil
 }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,10 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"borealis/internal/cloud"
 	"borealis/internal/durable"
-	"borealis/internal/seal"
-	"borealis/internal/store"
 )
 
 // Errors about the data directory. They come wrapped in sentences that say what
@@ -24,8 +20,9 @@ var (
 	ErrLocked = errors.New("in use by another process")
 	// ErrNotInitialized says that the directory holds no data yet.
 	ErrNotInitialized = errors.New("not initialized")
-	// ErrFormat says that another version of the program wrote the directory.
-	ErrFormat = errors.New("written in another format")
+	// ErrFormat says that the directory is another program's, or another
+	// version's of this one.
+	ErrFormat = errors.New("unknown format")
 	// ErrRootKey says that the root key is missing or not the directory's own.
 	ErrRootKey = errors.New("wrong root key")
 )
@@ -36,125 +33,151 @@ const format = "borealis data 1\n"
 
 // A dataDir is a data directory, held by this process alone.
 //
-//	FORMAT        names the format
+//	FORMAT        names the format; the directory is initialized when it is there
 //	LOCK          is locked while a process uses the directory
 //	borealis.db   the database
 //	volumes/      snapshots, encrypted
 //	engines/      the running PostgreSQL servers' files
 //	audit/        the log of decisions
-//	admin.addr    where the running server listens for its operator
+//	operator/     where the running server listens for its operator
+//
+// PostgreSQL's user traverses the directory and engines; all else is private to
+// the server's own user.
 type dataDir struct {
-	path string
-	lock *os.File
+	path        string
+	initialized bool
+	lock        *os.File
 }
 
 func (d *dataDir) join(name string) string { return filepath.Join(d.path, name) }
 
-// openDataDir locks the directory and checks its format. With init it makes a
-// directory that is missing and initializes one that is empty.
+// openDataDir locks the directory, once it is sure that it is a data directory
+// or, with init, may become one: then it makes it if it is missing. It does not
+// initialize it yet.
 func openDataDir(path string, init bool) (*dataDir, error) {
+	if path == "" {
+		return nil, errors.New("no data directory is named; use --data")
+	}
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	if init {
-		if err := os.MkdirAll(path, 0o711); err != nil { // engines' own user must reach its files below
+	d := &dataDir{path: path}
+	if err := d.inspect(init); err != nil {
+		return nil, err
+	}
+	if !d.initialized {
+		if err := makeTraversable(path); err != nil {
 			return nil, fmt.Errorf("make data directory: %w", err)
 		}
 	}
-	d := &dataDir{path: path}
 	if err := d.acquire(); err != nil {
 		return nil, err
 	}
-	if err := d.checkFormat(init); err != nil {
-		d.close()
-		return nil, err
+	if err := d.inspect(init); err != nil { // now that nobody else is at it
+		return nil, errors.Join(err, d.close())
 	}
 	return d, nil
 }
 
-// acquire takes the lock, which the kernel gives back however the process ends.
-func (d *dataDir) acquire() error {
-	f, err := os.OpenFile(d.join("LOCK"), os.O_CREATE|os.O_RDWR, 0o600)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("data directory %s does not exist; create it with --init: %w", d.path, ErrNotInitialized)
-	}
-	if err != nil {
-		return fmt.Errorf("data directory %s is not writable: %w", d.path, err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		return fmt.Errorf("data directory %s: %w", d.path, ErrLocked)
-	}
-	d.lock = f
-	return nil
-}
-
-func (d *dataDir) checkFormat(init bool) error {
+// inspect looks at the directory, and changes nothing.
+func (d *dataDir) inspect(init bool) error {
 	have, err := os.ReadFile(d.join("FORMAT"))
 	switch {
 	case err == nil && string(have) == format:
+		d.initialized = true
 		return nil
 	case err == nil:
-		return fmt.Errorf("data directory %s has format %q, this program knows %q; use the version that wrote it: %w", d.path, strings.TrimSpace(string(have)), strings.TrimSpace(format), ErrFormat)
+		return fmt.Errorf("data directory %s says %q where this program knows %q; use the version that wrote it: %w", d.path, strings.TrimSpace(string(have)), strings.TrimSpace(format), ErrFormat)
 	case !errors.Is(err, fs.ErrNotExist):
-		return err
+		return fmt.Errorf("data directory %s cannot be used: %w", d.path, err)
 	}
 	entries, err := os.ReadDir(d.path)
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && init:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("data directory %s does not exist; name another with --data, or make it with --init: %w", d.path, ErrNotInitialized)
+	case err != nil:
+		return fmt.Errorf("data directory %s cannot be used: %w", d.path, err)
 	}
 	for _, e := range entries {
-		if e.Name() != "LOCK" {
-			return fmt.Errorf("data directory %s holds %s but no file FORMAT, so it is not one of borealis: %w", d.path, e.Name(), ErrFormat)
+		if !allowedBefore(e.Name()) {
+			return fmt.Errorf("data directory %s holds %s but no file FORMAT, so it is not one of borealis; name another with --data: %w", d.path, e.Name(), ErrFormat)
 		}
 	}
 	if !init {
 		return fmt.Errorf("data directory %s is empty (is a disk not mounted?); initialize it with --init: %w", d.path, ErrNotInitialized)
 	}
-	return durable.WriteFile(d.join("FORMAT"), []byte(format), 0o644)
+	return nil
+}
+
+// allowedBefore reports whether a directory that is to be initialized may hold
+// name: our own beginnings, and what a file system is born with.
+func allowedBefore(name string) bool {
+	return name == "LOCK" || name == "lost+found" || strings.HasPrefix(name, durable.TempPrefix)
+}
+
+// makeTraversable makes the directory path and the parents it lacks, durably,
+// and lets other users pass through those that it makes, whatever the umask.
+func makeTraversable(path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := makeTraversable(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := durable.MkdirAll(path, 0o711); err != nil {
+		return err
+	}
+	return os.Chmod(path, 0o711)
+}
+
+// acquire takes the lock, which the kernel gives back however the process ends.
+func (d *dataDir) acquire() error {
+	f, err := os.OpenFile(d.join("LOCK"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("data directory %s is not writable for user id %d: %w", d.path, os.Geteuid(), err)
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = ErrLocked
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("lock data directory %s: %w", d.path, err), f.Close())
+	}
+	d.lock = f
+	return nil
+}
+
+// initialize makes what the directory lacks. FORMAT comes last but for what can
+// be made again at any time, so that a directory is initialized or empty.
+func (d *dataDir) initialize() error {
+	if !d.initialized {
+		if err := durable.RemoveTemps(d.path); err != nil {
+			return err
+		}
+		if err := durable.WriteFile(d.join("FORMAT"), []byte(format), 0o644); err != nil {
+			return fmt.Errorf("initialize data directory: %w", err)
+		}
+		d.initialized = true
+	}
+	for _, private := range []string{"audit", "operator", "volumes"} {
+		if err := durable.MkdirAll(d.join(private), 0o700); err != nil {
+			return err
+		}
+	}
+	return d.keepPrivate("borealis.db")
+}
+
+// keepPrivate makes sure that name is a file that nobody else can read. SQLite
+// takes an empty file for a new database, and gives its journals the same mode.
+func (d *dataDir) keepPrivate(name string) error {
+	f, err := os.OpenFile(d.join(name), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("data directory %s is not writable for user id %d: %w", d.path, os.Geteuid(), err)
+	}
+	return errors.Join(f.Chmod(0o600), f.Close(), durable.SyncDir(d.path))
 }
 
 func (d *dataDir) close() error { return d.lock.Close() }
-
-// rootKey reads the root key from path. With init it makes one where there is
-// none, unless the database was sealed under one before.
-func rootKey(ctx context.Context, db *store.DB, path string, init bool) (*seal.Root, error) {
-	sealedUnder, err := db.Meta(ctx, "root key")
-	if err != nil && !errors.Is(err, cloud.ErrNotFound) {
-		return nil, err
-	}
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && init && sealedUnder == "" {
-		if text, err = newRootKey(path); err != nil {
-			return nil, fmt.Errorf("make root key: %w", err)
-		}
-	} else if err != nil {
-		return nil, fmt.Errorf("read the root key (%w): %w", err, ErrRootKey)
-	}
-	defer clear(text)
-	if info, err := os.Stat(path); err != nil {
-		return nil, err
-	} else if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("root key %s can be read by others (mode %04o); chmod 600 it: %w", path, info.Mode().Perm(), ErrRootKey)
-	}
-	root, err := seal.ParseRoot(text)
-	if err != nil {
-		return nil, fmt.Errorf("root key %s: %w: %w", path, err, ErrRootKey)
-	}
-	if sealedUnder == "" {
-		return root, db.SetMeta(ctx, "root key", root.ID())
-	}
-	if sealedUnder != root.ID() {
-		return nil, fmt.Errorf("root key %s is %s, but the data are sealed under %s: %w", path, root.ID(), sealedUnder, ErrRootKey)
-	}
-	return root, nil
-}
-
-func newRootKey(path string) ([]byte, error) {
-	text := seal.NewRoot().Text()
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
-	return text, durable.WriteFile(path, text, 0o600)
-}

@@ -6,18 +6,12 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"borealis/internal/audit"
 	"borealis/internal/cloud"
 	"borealis/internal/clusters"
-	"borealis/internal/durable"
 	"borealis/internal/gateway"
 	"borealis/internal/identity"
 	"borealis/internal/keys"
@@ -56,6 +50,9 @@ type Config struct {
 	// EngineUser is the user that PostgreSQL servers run as when this process is
 	// root. The first of postgres and nobody that exists if empty.
 	EngineUser string
+	// PostgresBin is the directory of the PostgreSQL programs to run engines with.
+	// If empty, all versions that the system has are found and used.
+	PostgresBin string
 	// LateShareRefusal lets a snapshot under aws/rds be shared, and refuses only
 	// its copy.
 	LateShareRefusal bool
@@ -63,8 +60,8 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// A Server is an open data directory with its services. Open makes one, and Run
-// or Close ends it.
+// A Server is an open data directory with its services. Open makes one, and
+// Close ends it.
 type Server struct {
 	cfg      Config
 	dir      *dataDir
@@ -79,48 +76,64 @@ type Server struct {
 
 // Open opens the data directory and puts the services together, starting
 // nothing. Its errors say what to do; see ErrLocked, ErrNotInitialized,
-// ErrFormat and ErrRootKey.
-func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
+// ErrFormat and ErrRootKey. What it refuses to open it has not changed.
+func Open(ctx context.Context, cfg Config) (*Server, error) {
+	s, root, err := lock(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.open(ctx, root); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// lock makes sure of all that can be made sure of without changing anything,
+// and takes the data directory.
+func lock(cfg Config) (*Server, rootKeyFile, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	s := &Server{cfg: cfg}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.Close())
-		}
-	}()
-	if s.dir, err = openDataDir(cfg.Data, cfg.Init); err != nil {
-		return nil, err
+	root, rootErr := readRootKey(cfg.RootKey, cfg.Data, cfg.Init)
+	dir, err := openDataDir(cfg.Data, cfg.Init && rootErr == nil)
+	switch {
+	case err == nil && rootErr == nil:
+		return &Server{cfg: cfg, dir: dir}, root, nil
+	case err == nil: // it matters only where nobody else has the directory
+		return nil, root, errors.Join(rootErr, dir.close())
+	case cfg.Init && rootErr != nil && errors.Is(err, ErrNotInitialized):
+		return nil, root, rootErr
 	}
-	if err := outside(cfg.RootKey, s.dir.path); err != nil {
-		return nil, err
+	return nil, root, err
+}
+
+// open opens what is in the data directory.
+func (s *Server) open(ctx context.Context, key rootKeyFile) (err error) {
+	if err := s.dir.initialize(); err != nil {
+		return err
 	}
 	if s.db, err = store.Open(ctx, s.dir.join("borealis.db")); err != nil {
-		return nil, err
+		return err
 	}
-	root, err := rootKey(ctx, s.db, cfg.RootKey, cfg.Init)
+	root, err := key.unlock(ctx, s.db)
 	if err != nil {
-		return nil, err
-	}
-	for _, own := range []string{"audit", "volumes"} {
-		if err := durable.MkdirAll(s.dir.join(own), 0o700); err != nil {
-			return nil, err
-		}
+		return err
 	}
 	if s.audit, err = audit.Open(s.dir.join("audit/decisions.jsonl")); err != nil {
-		return nil, err
+		return err
 	}
 	volumes, err := disk.Open(s.dir.join("volumes"))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s.engines, err = postgres.New(postgres.Config{Dir: s.dir.join("engines"), Host: cfg.EngineHost, User: cfg.EngineUser, Log: cfg.Log})
+	s.engines, err = postgres.New(postgres.Config{
+		Dir: s.dir.join("engines"), Host: s.cfg.EngineHost, User: s.cfg.EngineUser, Bin: s.cfg.PostgresBin, Log: s.cfg.Log,
+	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.wire(root, volume.New(volumes))
-	return s, s.bootstrap(ctx)
+	return s.bootstrap(ctx)
 }
 
 // wire makes the services and tells them of each other.
@@ -151,11 +164,11 @@ func services(k *keys.Service, c *clusters.Service, i *identity.Service, s *sess
 	}
 }
 
-// Close ends the use of the data directory. Run does it too.
+// Close stops the engines and ends the use of the data directory.
 func (s *Server) Close() error {
 	var errs []error
 	if s.engines != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), engineGrace)
 		defer cancel()
 		errs = append(errs, s.engines.Close(ctx))
 	}
@@ -165,85 +178,5 @@ func (s *Server) Close() error {
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
 	}
-	if s.dir != nil {
-		errs = append(errs, s.dir.close())
-	}
-	return errors.Join(errs...)
-}
-
-// Run serves until ctx ends, then stops everything and closes the Server. It
-// calls ready with the URL once requests are answered; engines may come up
-// after that.
-func (s *Server) Run(ctx context.Context, ready func(url string)) (err error) {
-	defer func() { err = errors.Join(err, s.Close()) }()
-	listen := s.cfg.Listen
-	if listen == "" {
-		listen = DefaultListen
-	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", listen)
-	if err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
-	url := "http://" + l.Addr().String()
-	op, err := s.listenForOperator(ctx, url)
-	if err != nil {
-		return errors.Join(err, l.Close())
-	}
-	defer op.remove()
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return serve(ctx, gateway.NewServer(s.gateway, s.cfg.Log), l) })
-	g.Go(func() error {
-		return serve(ctx, &http.Server{Handler: s.operator(), ReadHeaderTimeout: time.Minute}, op.listener)
-	})
-	g.Go(func() error { return s.clusters.Run(ctx) })
-	g.Go(func() error { return s.sweep(ctx) })
-	g.Go(func() error { s.prepare(ctx); return nil })
-	ready(url)
-	return g.Wait()
-}
-
-// serve answers requests on l until ctx ends, and lets those under way finish.
-func serve(ctx context.Context, h *http.Server, l net.Listener) error {
-	stopped := make(chan error, 1)
-	stop := context.AfterFunc(ctx, func() {
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		if err := h.Shutdown(grace); err != nil {
-			stopped <- h.Close()
-			return
-		}
-		stopped <- nil
-	})
-	err := h.Serve(l)
-	if stop() { // it ended by itself
-		return err
-	}
-	return <-stopped
-}
-
-// sweep deletes keys whose waiting period is over.
-func (s *Server) sweep(ctx context.Context) error {
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
-	for {
-		if _, err := s.keys.Sweep(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			s.cfg.Log.ErrorContext(ctx, "keys due for deletion are not deleted yet", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
-}
-
-// prepare makes the engines' templates, so that the first cluster does not wait
-// for initdb.
-func (s *Server) prepare(ctx context.Context) {
-	err := s.engines.Prepare(ctx)
-	if _, missing := errors.AsType[*postgres.NotInstalledError](err); missing {
-		s.cfg.Log.WarnContext(ctx, "clusters cannot be created", "err", err)
-	} else if err != nil && ctx.Err() == nil {
-		s.cfg.Log.ErrorContext(ctx, "prepare engines", "err", err)
-	}
+	return errors.Join(append(errs, s.dir.close())...) // last: from here on it is another's
 }

@@ -1,0 +1,198 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"borealis/internal/durable"
+)
+
+// addressFile is where a running server says how its operator reaches it. It is
+// in a directory that only the server's user may enter.
+const addressFile = "operator/address.json"
+
+type operatorAddress struct {
+	Socket   string `json:"socket"`   // path of a Unix socket
+	Endpoint string `json:"endpoint"` // URL of the API
+}
+
+// maxSocketPath is how long the path of a Unix socket may be on any system.
+const maxSocketPath = 100
+
+// operatorDoor is the socket of a running server.
+type operatorDoor struct {
+	listener net.Listener
+	remove   func()
+}
+
+// listenForOperator opens the operator's socket. It is in the data directory,
+// or, where that path is longer than a socket's may be, in a private directory
+// of its own.
+func (s *Server) listenForOperator(ctx context.Context, endpoint string) (*operatorDoor, error) {
+	if err := s.sweepDoor(); err != nil {
+		return nil, fmt.Errorf("remove the operator's socket of a server that was killed: %w", err)
+	}
+	path, cleanup := s.dir.join("operator/socket"), func() {}
+	if len(path) > maxSocketPath {
+		dir, err := os.MkdirTemp("", "borealis-")
+		if err != nil {
+			return nil, fmt.Errorf("listen for the operator: %w", err)
+		}
+		path, cleanup = filepath.Join(dir, "socket"), func() { os.Remove(dir) }
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "unix", path)
+	if err != nil {
+		cleanup()
+		return nil, fmt.Errorf("listen for the operator: %w", err)
+	}
+	door := &operatorDoor{listener: l, remove: func() {
+		os.Remove(s.dir.join(addressFile))
+		l.Close() // removes the socket
+		cleanup()
+	}}
+	text, err := json.Marshal(operatorAddress{Socket: path, Endpoint: endpoint})
+	if err == nil {
+		err = errors.Join(os.Chmod(path, 0o600), durable.WriteFile(s.dir.join(addressFile), text, 0o600))
+	}
+	if err != nil {
+		door.remove()
+		return nil, fmt.Errorf("listen for the operator: %w", err)
+	}
+	return door, nil
+}
+
+// sweepDoor removes what a server that was killed has left of its door.
+func (s *Server) sweepDoor() error {
+	if at, err := readAddress(s.dir.path); err == nil && at.Socket != s.dir.join("operator/socket") {
+		os.Remove(at.Socket)
+		os.Remove(filepath.Dir(at.Socket)) // which is not removed if anything else is in it
+	}
+	err := durable.RemoveTemps(s.dir.join("operator"))
+	for _, name := range []string{addressFile, "operator/socket"} {
+		if rerr := os.Remove(s.dir.join(name)); !errors.Is(rerr, fs.ErrNotExist) {
+			err = errors.Join(err, rerr)
+		}
+	}
+	return err
+}
+
+func readAddress(data string) (at operatorAddress, err error) {
+	text, err := os.ReadFile(filepath.Join(data, addressFile))
+	if err != nil {
+		return at, err
+	}
+	if err := json.Unmarshal(text, &at); err != nil {
+		return at, fmt.Errorf("read %s: %w", addressFile, err)
+	}
+	return at, nil
+}
+
+// operator answers on the operator's socket.
+func (s *Server) operator() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /accounts", func(w http.ResponseWriter, r *http.Request) {
+		var n NewAccount
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&n); err != nil {
+			answer(w, nil, err)
+			return
+		}
+		a, err := s.CreateAccount(r.Context(), n)
+		answer(w, a, err)
+	})
+	mux.HandleFunc("GET /accounts", func(w http.ResponseWriter, r *http.Request) {
+		list, err := s.Accounts(r.Context())
+		answer(w, list, err)
+	})
+	return mux
+}
+
+// operatorServer serves the operator's socket.
+func (s *Server) operatorServer() *http.Server {
+	return &http.Server{Handler: s.operator(), ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: time.Minute}
+}
+
+func answer(w http.ResponseWriter, v any, err error) {
+	status := http.StatusOK
+	if err != nil {
+		status, v = http.StatusBadRequest, map[string]string{"error": err.Error()}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	// Whoever asked has gone if this fails.
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+// remote is the Operator of a server in another process.
+type remote struct {
+	endpoint string
+	client   *http.Client
+}
+
+// dialOperator is the operator of the server that runs on a data directory.
+func dialOperator(ctx context.Context, data string) (*remote, error) {
+	at, err := readAddress(data)
+	if err != nil {
+		return nil, err
+	}
+	dial := func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", at.Socket)
+	}
+	c, err := dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &remote{endpoint: at.Endpoint, client: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+	}}}, c.Close()
+}
+
+func (r *remote) CreateAccount(ctx context.Context, n NewAccount) (a Account, err error) {
+	body, err := json.Marshal(n)
+	if err != nil {
+		return a, err
+	}
+	err = r.ask(ctx, http.MethodPost, bytes.NewReader(body), &a)
+	return a, err
+}
+
+func (r *remote) Accounts(ctx context.Context) (list []Account, err error) {
+	err = r.ask(ctx, http.MethodGet, nil, &list)
+	return list, err
+}
+
+func (r *remote) Endpoint() string { return r.endpoint }
+
+func (r *remote) Close() error {
+	r.client.CloseIdleConnections()
+	return nil
+}
+
+func (r *remote) ask(ctx context.Context, method string, body io.Reader, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, "http://operator/accounts", body)
+	if err != nil {
+		return err
+	}
+	resp, err := r.client.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask the running server: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		var refused struct{ Error string }
+		if err := json.NewDecoder(resp.Body).Decode(&refused); err != nil || refused.Error == "" {
+			return fmt.Errorf("the running server answered %s", resp.Status)
+		}
+		return errors.New(refused.Error)
+	}
+	return json.NewDecoder(resp.Body).Decode(out)
+}

@@ -1,0 +1,137 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"borealis/internal/gateway"
+	"borealis/internal/postgres"
+)
+
+// How long requests and engines may take to end when the server is told to.
+const (
+	requestGrace = 3 * time.Second
+	engineGrace  = 20 * time.Second
+)
+
+// Serve opens the data directory of cfg and serves until ctx ends; then it stops
+// everything and returns nil. It calls ready with the URL once requests are
+// answered; engines may come up after that. Errors are Open's, and those of the
+// address to listen on, which is taken before anything is changed.
+func Serve(ctx context.Context, cfg Config, ready func(url string)) error {
+	err := serveData(ctx, cfg, ready)
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil // it was told to stop while it was starting
+	}
+	return err
+}
+
+func serveData(ctx context.Context, cfg Config, ready func(url string)) (err error) {
+	s, root, err := lock(cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	l, err := listen(ctx, cfg.Listen)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if err := s.open(ctx, root); err != nil {
+		return err
+	}
+	return s.run(ctx, l, ready)
+}
+
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	if address == "" {
+		address = DefaultListen
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("address %s is taken by another program; choose another with --listen: %w", address, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--listen %s: %w", address, err)
+	}
+	return l, nil
+}
+
+// urlOf is the URL at which this machine reaches a listener.
+func urlOf(a net.Addr) string {
+	if t, ok := a.(*net.TCPAddr); ok && t.IP.IsUnspecified() {
+		return fmt.Sprintf("http://127.0.0.1:%d", t.Port)
+	}
+	return "http://" + a.String()
+}
+
+// run serves on l until ctx ends or a part of the server fails for good.
+func (s *Server) run(ctx context.Context, l net.Listener, ready func(url string)) error {
+	url := urlOf(l.Addr())
+	door, err := s.listenForOperator(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer door.remove()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return serve(ctx, gateway.NewServer(s.gateway, s.cfg.Log), l) })
+	g.Go(func() error { return serve(ctx, s.operatorServer(), door.listener) })
+	g.Go(func() error { return s.clusters.Run(ctx) })
+	g.Go(func() error { return s.sweep(ctx) })
+	g.Go(func() error { s.prepare(ctx); return nil })
+	ready(url)
+	return g.Wait()
+}
+
+// serve answers requests on l until ctx ends, and lets those under way finish.
+func serve(ctx context.Context, h *http.Server, l net.Listener) error {
+	stopped := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestGrace)
+		defer cancel()
+		if err := h.Shutdown(grace); err != nil {
+			stopped <- h.Close()
+			return
+		}
+		stopped <- nil
+	})
+	err := h.Serve(l)
+	if stop() { // it ended by itself
+		return err
+	}
+	return <-stopped
+}
+
+// sweep deletes keys whose waiting period is over.
+func (s *Server) sweep(ctx context.Context) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		if _, err := s.keys.Sweep(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			s.cfg.Log.ErrorContext(ctx, "keys due for deletion are not deleted yet", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// prepare makes the engines' templates, so that the first cluster does not wait
+// for initdb.
+func (s *Server) prepare(ctx context.Context) {
+	err := s.engines.Prepare(ctx)
+	if _, missing := errors.AsType[*postgres.NotInstalledError](err); missing {
+		s.cfg.Log.WarnContext(ctx, "clusters cannot be created", "err", err)
+	} else if err != nil && ctx.Err() == nil {
+		s.cfg.Log.ErrorContext(ctx, "prepare engines", "err", err)
+	}
+}
