@@ -98,8 +98,13 @@ func (v *View) authorizeNew(ctx context.Context, r request, made cloud.ARN, on .
 	if err := v.authorize(ctx, r, append(slices.Clip(on), object{arn: made})...); err != nil {
 		return err
 	}
-	if len(r.tags) == 0 {
+	return v.authorizeTags(ctx, r.tags, made)
+}
+
+// authorizeTags decides whether the caller may put tags on what it makes.
+func (v *View) authorizeTags(ctx context.Context, tags []Tag, made cloud.ARN) error {
+	if len(tags) == 0 {
 		return nil
 	}
-	return v.authorize(ctx, request{action: "rds:AddTagsToResource", tags: r.tags}, object{arn: made})
+	return v.authorize(ctx, request{action: "rds:AddTagsToResource", tags: tags}, object{arn: made})
 }

@@ -13,7 +13,7 @@ import (
 func (v *View) ModifyDBCluster(ctx context.Context, in *rds.ModifyDBClusterInput) (*rds.ModifyDBClusterOutput, error) {
 	out := &rds.ModifyDBClusterOutput{}
 	err := v.promise(ctx, nil, func(tx Tx) error {
-		c, err := v.loadCluster(ctx, tx, "rds:ModifyDBCluster", value(in.DBClusterIdentifier))
+		c, err := v.loadCluster(ctx, tx, request{action: "rds:ModifyDBCluster"}, value(in.DBClusterIdentifier))
 		if err != nil {
 			return err
 		}
@@ -83,7 +83,7 @@ func (v *View) newPassword(tx Tx, c *Cluster, password *string, running bool) (e
 func (v *View) StopDBCluster(ctx context.Context, in *rds.StopDBClusterInput) (*rds.StopDBClusterOutput, error) {
 	out := &rds.StopDBClusterOutput{}
 	err := v.promise(ctx, nil, func(tx Tx) error {
-		c, err := v.loadCluster(ctx, tx, "rds:StopDBCluster", value(in.DBClusterIdentifier))
+		c, err := v.loadCluster(ctx, tx, request{action: "rds:StopDBCluster"}, value(in.DBClusterIdentifier))
 		if err != nil {
 			return err
 		}
@@ -102,7 +102,7 @@ func (v *View) StopDBCluster(ctx context.Context, in *rds.StopDBClusterInput) (*
 func (v *View) StartDBCluster(ctx context.Context, in *rds.StartDBClusterInput) (*rds.StartDBClusterOutput, error) {
 	out := &rds.StartDBClusterOutput{}
 	err := v.promise(ctx, nil, func(tx Tx) error {
-		c, err := v.loadCluster(ctx, tx, "rds:StartDBCluster", value(in.DBClusterIdentifier))
+		c, err := v.loadCluster(ctx, tx, request{action: "rds:StartDBCluster"}, value(in.DBClusterIdentifier))
 		if err != nil {
 			return err
 		}
@@ -151,7 +151,7 @@ func (v *View) DeleteDBCluster(ctx context.Context, in *rds.DeleteDBClusterInput
 	}
 	var c Cluster
 	err = v.Store.View(ctx, func(tx Tx) error {
-		c, err = v.loadCluster(ctx, tx, "rds:DeleteDBCluster", value(in.DBClusterIdentifier), also...)
+		c, err = v.loadCluster(ctx, tx, request{action: "rds:DeleteDBCluster"}, value(in.DBClusterIdentifier), also...)
 		if err != nil {
 			return err
 		}

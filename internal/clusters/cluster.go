@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
@@ -165,8 +166,9 @@ func (v *View) operation(k Kind, subject, lane string) Operation {
 	return Operation{ID: newID("op-"), Kind: k, Subject: subject, Lane: lane, Region: v.caller.Region}
 }
 
-// loadCluster authorizes action on the cluster that id names, and returns it.
-func (v *View) loadCluster(ctx context.Context, tx Tx, action, id string, also ...object) (Cluster, error) {
+// loadCluster authorizes r on the cluster that id names and on whatever else it
+// touches, and returns the cluster.
+func (v *View) loadCluster(ctx context.Context, tx Tx, r request, id string, also ...object) (Cluster, error) {
 	if id == "" {
 		return Cluster{}, missing("DBClusterIdentifier")
 	}
@@ -175,7 +177,7 @@ func (v *View) loadCluster(ctx context.Context, tx Tx, action, id string, also .
 	if err != nil && !errors.Is(err, cloud.ErrNotFound) {
 		return c, err
 	}
-	if err := v.authorize(ctx, request{action: action}, append(also, object{arn, c.Tags})...); err != nil {
+	if err := v.authorize(ctx, r, append([]object{{arn, c.Tags}}, also...)...); err != nil {
 		return c, err
 	}
 	if err != nil || !v.owns(c.Ident) {
@@ -219,7 +221,11 @@ func (v *View) DescribeDBClusters(ctx context.Context, in *rds.DescribeDBCluster
 		})
 		all, out.Marker, err = page(all, in.Marker, in.MaxRecords)
 		for _, c := range all {
-			out.DBClusters = append(out.DBClusters, *c.shape(members[c.ID]))
+			shape := c.shape(members[c.ID])
+			if c.Status == ClusterCreating {
+				shape.PercentProgress = new(strconv.Itoa(int(v.live().percent(c.ID))))
+			}
+			out.DBClusters = append(out.DBClusters, *shape)
 		}
 		return err
 	})
@@ -231,7 +237,7 @@ func (v *View) DescribeDBClusters(ctx context.Context, in *rds.DescribeDBCluster
 func (v *View) listClusters(ctx context.Context, tx Tx, id string) ([]Cluster, map[string][]Instance, error) {
 	var all []Cluster
 	if id != "" {
-		c, err := v.loadCluster(ctx, tx, "rds:DescribeDBClusters", id)
+		c, err := v.loadCluster(ctx, tx, request{action: "rds:DescribeDBClusters"}, id)
 		if err != nil {
 			return nil, nil, err
 		}

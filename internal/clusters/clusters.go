@@ -20,7 +20,7 @@ import (
 
 // Service is the RDS service. Nothing can be asked of it directly: every
 // operation needs a caller, and As is the only way to name one. Its fields are
-// set before the first use and not changed after it.
+// set before the first use and not changed after it; it must not be copied.
 type Service struct {
 	Store    Store
 	Policies Policies

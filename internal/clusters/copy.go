@@ -24,22 +24,7 @@ func (v *View) CopyDBClusterSnapshot(ctx context.Context, in *rds.CopyDBClusterS
 	if err != nil {
 		return nil, err
 	}
-	var from Snapshot
-	err = v.Store.View(ctx, func(tx Tx) error {
-		s, o, found, err := v.findSnapshot(tx, source)
-		if err != nil {
-			return err
-		}
-		r := request{action: "rds:CopyDBClusterSnapshot", tags: tags}
-		if err := v.authorizeNew(ctx, r, v.lookAt(snapshotType, name), o); err != nil {
-			return err
-		}
-		if !found {
-			return noSnapshot(source)
-		}
-		from = s
-		return v.mayCopy(tx, s, name, in)
-	})
+	from, err := v.authorizeCopy(ctx, source, name, tags, in)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +55,27 @@ func (v *View) CopyDBClusterSnapshot(ctx context.Context, in *rds.CopyDBClusterS
 	}
 	s.Status = SnapshotCopying
 	return &rds.CopyDBClusterSnapshotOutput{DBClusterSnapshot: v.shapeOf(s)}, nil
+}
+
+// authorizeCopy decides whether the caller may copy the snapshot that source
+// names, and returns it.
+func (v *View) authorizeCopy(ctx context.Context, source, name string, tags []Tag, in *rds.CopyDBClusterSnapshotInput) (from Snapshot, err error) {
+	err = v.Store.View(ctx, func(tx Tx) error {
+		s, o, found, err := v.findSnapshot(tx, source)
+		if err != nil {
+			return err
+		}
+		r := request{action: "rds:CopyDBClusterSnapshot", tags: tags}
+		if err := v.authorizeNew(ctx, r, v.lookAt(snapshotType, name), o); err != nil {
+			return err
+		}
+		if !found {
+			return noSnapshot(source)
+		}
+		from = s
+		return v.mayCopy(tx, s, name, in)
+	})
+	return from, err
 }
 
 // copyOf is a copy of from that is yet to be made.

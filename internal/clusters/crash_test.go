@@ -114,7 +114,8 @@ func (w *world) untilDeadOrSettled(ctx context.Context) {
 		}
 		select {
 		case <-changed:
-		case <-time.After(5 * time.Millisecond): // it may die without a word
+		case <-w.fault.death():
+			return
 		}
 	}
 }
@@ -246,4 +247,41 @@ func (p *person) deleteCluster(name string) error {
 func (p *person) deleteClusterLast(name string) error {
 	_, err := p.rds().DeleteDBCluster(p.w.t.Context(), &rds.DeleteDBClusterInput{DBClusterIdentifier: &name, FinalDBSnapshotIdentifier: &name})
 	return err
+}
+
+// An operation that takes its process with it every time is given up; one that
+// is interrupted by orderly restarts is not.
+func TestPoison(t *testing.T) {
+	w := newWorld(t)
+	w.check = time.Hour
+	ann := w.person(home, "ann", everything)
+	ann.cluster("shop")
+	ann.snapshot("nightly", "shop")
+	w.restart()
+	held := w.disk.holds("Copy")
+	ann.may("begin to copy", ann.copy("nightly", "mine", ""))
+	for range 7 {
+		<-held.here
+		w.stop()
+		w.db.Close()
+		w.open()
+		held = w.disk.holds("Copy")
+		w.run()
+	}
+	<-held.here
+	ann.describeSnapshot("mine").is(t, "copying")
+	for range 5 {
+		w.stop()
+		w.db.Close()
+		w.fault.reset()
+		w.open()
+		w.disk.breaks("Copy", errDead)
+		w.run()
+		<-w.fault.death()
+	}
+	w.restart()
+	w.settle()
+	ann.describeSnapshot("mine").is(t, "failed")
+	w.reasonOf("mine", "given up after 5 attempts")
+	w.clean()
 }

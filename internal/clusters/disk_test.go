@@ -28,18 +28,45 @@ var errDead = errors.New("the process is dead")
 // takes effect, or after, with the answer lost. Nothing has an effect any more
 // from then on.
 type fault struct {
-	calls  atomic.Int64
-	killed atomic.Bool
-	mu     sync.Mutex
-	at     int64 // the call to die at, from 1; 0 for never
-	after  bool
+	calls atomic.Int64
+	mu    sync.Mutex
+	died  chan struct{} // closed when the process has been killed
+	at    int64         // the call to die at, from 1; 0 for never
+	after bool
 }
 
-func (f *fault) dead() bool { return f.killed.Load() }
+// death is closed when the process is killed.
+func (f *fault) death() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.died
+}
+
+func (f *fault) dead() bool {
+	select {
+	case <-f.death():
+		return true
+	default:
+		return false
+	}
+}
+
+func (f *fault) kill() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	select {
+	case <-f.died:
+	default:
+		close(f.died)
+	}
+	return errDead
+}
 
 func (f *fault) reset() {
 	f.arm(0, false)
-	f.killed.Store(false)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.died = make(chan struct{})
 }
 
 func (f *fault) around(effect func() error) error {
@@ -51,13 +78,11 @@ func (f *fault) around(effect func() error) error {
 	at, after := f.at, f.after
 	f.mu.Unlock()
 	if n == at && !after {
-		f.killed.Store(true)
-		return errDead
+		return f.kill()
 	}
 	err := effect()
 	if n == at {
-		f.killed.Store(true)
-		return errDead
+		return f.kill()
 	}
 	return err
 }
@@ -71,8 +96,8 @@ type disk struct {
 
 	mu      sync.Mutex
 	running map[string]clusters.Endpoint
-	broken  map[string]error      // what a kind of call answers
-	pause   map[string]chan error // calls of a kind wait here for what to answer
+	broken  map[string]error // what a kind of call answers
+	pause   map[string]hold  // what calls of a kind wait for
 }
 
 func newDisk(t testing.TB, dir string, f *fault) *disk {
@@ -81,7 +106,7 @@ func newDisk(t testing.TB, dir string, f *fault) *disk {
 			t.Fatal(err)
 		}
 	}
-	return &disk{t: t, dir: dir, fault: f, running: map[string]clusters.Endpoint{}, broken: map[string]error{}, pause: map[string]chan error{}}
+	return &disk{t: t, dir: dir, fault: f, running: map[string]clusters.Endpoint{}, broken: map[string]error{}, pause: map[string]hold{}}
 }
 
 func (d *disk) breaks(call string, err error) {
@@ -90,24 +115,36 @@ func (d *disk) breaks(call string, err error) {
 	d.broken[call] = err
 }
 
-// holds makes calls of a kind wait until something is sent on the channel.
-func (d *disk) holds(call string) chan error {
+// A hold stops calls: each says that it is here, and then waits for what to
+// answer, nil for going on.
+type hold struct {
+	here   chan struct{}
+	answer chan error
+}
+
+// holds makes calls of a kind wait.
+func (d *disk) holds(call string) hold {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.pause[call] = make(chan error)
+	d.pause[call] = hold{make(chan struct{}, 1), make(chan error)}
 	return d.pause[call]
 }
 
 func (d *disk) do(ctx context.Context, call string, effect func() error) error {
 	d.mu.Lock()
-	broken, pause := d.broken[call], d.pause[call]
+	broken := d.broken[call]
+	pause, held := d.pause[call]
 	d.mu.Unlock()
+	if errors.Is(broken, errDead) {
+		return d.fault.kill()
+	}
 	if broken != nil {
 		return broken
 	}
-	if pause != nil {
+	if held {
+		pause.here <- struct{}{}
 		select {
-		case err := <-pause:
+		case err := <-pause.answer:
 			if err != nil {
 				return err
 			}

@@ -103,10 +103,10 @@ func (s *Service) watched(ctx context.Context, j job, op *Operation) error {
 		return because(ctx, j.work(s, ctx, op))
 	}
 	watching, over := context.WithCancel(ctx)
-	stopped := make(chan struct{})
+	stopped, as := make(chan struct{}), *op // what it is as the work begins: the work changes it
 	go func() {
 		defer close(stopped)
-		s.watch(watching, *op, end)
+		s.watch(watching, as, end)
 	}()
 	err := j.work(s, ctx, op)
 	over()

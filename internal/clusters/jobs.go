@@ -13,14 +13,14 @@ var jobs = map[Kind]job{
 	CreateCluster:  {work: (*Service).createCluster, undo: (*Service).removeEngine, succeed: clusterMade, fail: clusterFailed},
 	RestoreCluster: {work: (*Service).restoreCluster, undo: (*Service).removeEngine, succeed: clusterMade, fail: clusterFailed, bulk: true},
 	StartCluster:   {work: (*Service).startCluster, succeed: clusterStarted, fail: startFailed, volatile: true},
-	StopCluster:    {work: (*Service).stopEngine, succeed: clusterStopped, insist: true},
+	StopCluster:    {work: (*Service).stopEngine, succeed: clusterStopped, fail: nothing, insist: true},
 	SetPassword:    {work: (*Service).startCluster, succeed: passwordSet, fail: passwordFailed},
 	DeleteCluster:  {work: (*Service).deleteCluster, succeed: clusterDeleted, fail: deleteFailed, insist: true},
 	StartInstance:  {work: (*Service).startInstance, succeed: instanceStarted, fail: instanceFailed, volatile: true},
-	DeleteInstance: {work: (*Service).stopEngine, succeed: instanceDeleted, insist: true},
+	DeleteInstance: {work: (*Service).stopEngine, succeed: instanceDeleted, fail: nothing, insist: true},
 	TakeSnapshot:   {work: (*Service).takeSnapshot, undo: (*Service).removeVolume, succeed: snapshotTaken, fail: snapshotFailed, bulk: true},
 	CopySnapshot:   {work: (*Service).copySnapshot, undo: (*Service).removeVolume, succeed: snapshotCopied, fail: snapshotFailed, bulk: true},
-	DeleteVolume:   {work: (*Service).removeVolume, succeed: nothing, insist: true},
+	DeleteVolume:   {work: (*Service).removeVolume, succeed: nothing, fail: nothing, insist: true},
 }
 
 func nothing(Tx, *Operation) error { return nil }

@@ -12,14 +12,9 @@ import (
 // read here after the listing, so nothing that is being made is ever removed.
 // Run does it first of all.
 func (s *Service) Reconcile(ctx context.Context) error {
-	engines, err := s.Engines.List(ctx)
-	if err != nil {
-		return fmt.Errorf("list engines: %w", err)
-	}
-	volumes, err := s.Volumes.List(ctx)
-	if err != nil {
-		return fmt.Errorf("list volumes: %w", err)
-	}
+	engines, enginesErr := s.Engines.List(ctx)
+	volumes, volumesErr := s.Volumes.List(ctx)
+	waste := errors.Join(enginesErr, volumesErr)
 	known, err := s.known(ctx)
 	if err != nil {
 		return err
@@ -27,22 +22,22 @@ func (s *Service) Reconcile(ctx context.Context) error {
 	for _, id := range engines {
 		if !known[id] {
 			s.log().InfoContext(ctx, "removing an engine of no cluster", "engine", id)
-			if rerr := s.Engines.Remove(ctx, id); rerr != nil {
-				err = errors.Join(err, fmt.Errorf("remove engine %s: %w", id, rerr))
+			if err := s.Engines.Remove(ctx, id); err != nil {
+				waste = errors.Join(waste, fmt.Errorf("remove engine %s: %w", id, err))
 			}
 		}
 	}
 	for _, v := range volumes {
 		if !known[v.ID] {
 			s.log().InfoContext(ctx, "removing a volume of no snapshot", "volume", v.ID)
-			if rerr := s.Volumes.Delete(ctx, v); rerr != nil {
-				err = errors.Join(err, fmt.Errorf("delete volume %s: %w", v.ID, rerr))
+			if err := s.Volumes.Delete(ctx, v); err != nil {
+				waste = errors.Join(waste, fmt.Errorf("delete volume %s: %w", v.ID, err))
 			}
 		}
 	}
-	if err != nil && ctx.Err() == nil {
+	if waste != nil && ctx.Err() == nil {
 		// Waste that stays is no reason not to serve; the next start tries again.
-		s.log().ErrorContext(ctx, "sweep incomplete", "err", err)
+		s.log().ErrorContext(ctx, "sweep incomplete", "err", waste)
 	}
 	return ctx.Err()
 }

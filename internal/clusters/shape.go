@@ -71,7 +71,7 @@ func (i Instance) shape(c Cluster) *types.DBInstance {
 // ARN, and its tags are the owner's own business.
 func (v *View) shapeOf(s Snapshot) *types.DBClusterSnapshot {
 	out := &types.DBClusterSnapshot{
-		AllocatedStorage: new(int32(1)), AvailabilityZones: s.Zones, BackupRetentionPeriod: &s.Retention,
+		AllocatedStorage: new(int32(1 + max(0, s.Volume.Bytes-1)>>30)), AvailabilityZones: s.Zones, BackupRetentionPeriod: &s.Retention,
 		ClusterCreateTime: &s.ClusterMade, DBClusterIdentifier: &s.Cluster, DBClusterSnapshotArn: new(s.arn().String()),
 		DBClusterSnapshotIdentifier: &s.Name, DbClusterResourceId: &s.Lineage, Engine: new(engineName),
 		EngineMode: new("provisioned"), EngineVersion: &s.Version, IAMDatabaseAuthenticationEnabled: &s.IAMAuth,

@@ -20,15 +20,7 @@ func (v *View) CreateDBClusterSnapshot(ctx context.Context, in *rds.CreateDBClus
 	if err != nil {
 		return nil, err
 	}
-	var c Cluster
-	err = v.Store.View(ctx, func(tx Tx) error {
-		made := v.lookAt(snapshotType, name)
-		c, err = v.loadCluster(ctx, tx, "rds:CreateDBClusterSnapshot", value(in.DBClusterIdentifier))
-		if err := v.authorizeNew(ctx, request{action: "rds:CreateDBClusterSnapshot", tags: tags}, made); err != nil {
-			return err
-		}
-		return errors.Join(err, v.mayTake(tx, c, name))
-	})
+	c, err := v.authorizeTake(ctx, value(in.DBClusterIdentifier), name, tags)
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +53,24 @@ func (v *View) CreateDBClusterSnapshot(ctx context.Context, in *rds.CreateDBClus
 		return nil, err
 	}
 	return &rds.CreateDBClusterSnapshotOutput{DBClusterSnapshot: v.shapeOf(s)}, nil
+}
+
+// authorizeTake decides whether the caller may take a snapshot called name of
+// the cluster that id names, and returns the cluster.
+func (v *View) authorizeTake(ctx context.Context, id, name string, tags []Tag) (c Cluster, err error) {
+	err = v.Store.View(ctx, func(tx Tx) error {
+		made := v.lookAt(snapshotType, name)
+		r := request{action: "rds:CreateDBClusterSnapshot", tags: tags}
+		c, err = v.loadCluster(ctx, tx, r, id, object{arn: made})
+		if err != nil {
+			return err
+		}
+		if err := v.authorizeTags(ctx, tags, made); err != nil {
+			return err
+		}
+		return v.mayTake(tx, c, name)
+	})
+	return c, err
 }
 
 // mayTake says what stands in the way of taking a snapshot of c.

@@ -251,7 +251,12 @@ func (w *worker) start(ctx context.Context, op Operation) error {
 	w.wg.Go(func() {
 		defer w.wake()
 		defer w.leave(op)
-		if err := w.finish(ctx, op); err != nil && ctx.Err() == nil {
+		err := w.finish(ctx, op)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			w.handBack(context.WithoutCancel(ctx), op.ID)
+		default:
 			wait := min(time.Minute, 100*time.Millisecond<<min(op.Attempts, 10))
 			w.log().ErrorContext(ctx, "operation did not end; it will be tried again", "operation", op.ID, "kind", op.Kind, "subject", op.Subject, "in", wait, "err", err)
 			w.mu.Lock()
@@ -260,6 +265,23 @@ func (w *worker) start(ctx context.Context, op Operation) error {
 		}
 	})
 	return nil
+}
+
+// handBack leaves an operation to the next process. An attempt that was ended
+// on purpose is not held against it.
+func (w *worker) handBack(ctx context.Context, id string) {
+	err := w.Store.Update(ctx, func(tx Tx) error {
+		op, err := tx.Operation(id)
+		if err != nil {
+			return err
+		}
+		op.Attempts--
+		op.Lease = Lease{}
+		return tx.PutOperation(op)
+	})
+	if err != nil {
+		w.log().ErrorContext(ctx, "operation not handed back", "operation", id, "err", err)
+	}
 }
 
 func (w *worker) leave(op Operation) {
