@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"borealis/internal/audit"
 	"borealis/internal/keys"
@@ -18,6 +19,9 @@ import (
 type faulty struct {
 	keys.Store
 	asked atomic.Int64
+	// viewed and updating, if not nil, are called once: after the next view, before
+	// its reader goes on, and before the next update.
+	viewed, updating func()
 	// fault decides the fate of the next update: whether it takes effect, and what
 	// the caller is told.
 	fault func() (apply bool, err error)
@@ -25,11 +29,21 @@ type faulty struct {
 
 func (f *faulty) View(ctx context.Context, fn func(keys.Tx) error) error {
 	f.asked.Add(1)
-	return f.Store.View(ctx, fn)
+	err := f.Store.View(ctx, fn)
+	once(&f.viewed)
+	return err
+}
+
+func once(fn *func()) {
+	if do := *fn; do != nil {
+		*fn = nil
+		do()
+	}
 }
 
 func (f *faulty) Update(ctx context.Context, fn func(keys.Tx) error) error {
 	f.asked.Add(1)
+	once(&f.updating)
 	apply, fault := true, error(nil)
 	if f.fault != nil {
 		apply, fault = f.fault()
@@ -108,6 +122,65 @@ func TestNoStaleAnswers(t *testing.T) {
 	}
 	stop.Store(true)
 	wg.Wait()
+}
+
+// A change that is made while a request reads the database is seen by the next.
+func TestChangeDuringLoad(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person(home, "user/ann", allow("kms:*"))
+	app := w.person(home, "role/app")
+	one, two := ann.key(letting(app.caller.Principal, "kms:*")), ann.key(letting(app.caller.Principal, "kms:*"))
+	ann.may("alias", ann.alias("alias/x", one))
+	g := ann.grant(grantTo(two, app.caller.Principal, "GenerateDataKey"))
+	w.reopen()
+	store := &faulty{Store: w.Store}
+	w.Store = store
+	ann, app = ann.again(), app.again()
+
+	store.viewed = func() { ann.may("shut out", ann.putPolicy(one, delegating(home, "kms:*"))) }
+	_ = app.dataKey(one) // it began before, so either answer will do
+	app.mayNot("use it then", "AccessDeniedException", app.dataKey(one))
+
+	ann.may("leave the grant only", ann.putPolicy(two, delegating(home, "kms:*")))
+	store.viewed = func() { ann.may("revoke", ann.revoke(two, g.GrantId)) }
+	_ = app.dataKey(two)
+	app.mayNot("use the grant then", "AccessDeniedException", app.dataKey(two))
+
+	store.viewed = func() { ann.may("move the alias", ann.updateAlias("alias/x", two)) }
+	_ = ann.describe(new("alias/x"))
+	if m := must(ann.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: new("alias/x")}))(t).KeyMetadata; *m.Arn != *two {
+		t.Errorf("the alias stands for %s", *m.Arn)
+	}
+}
+
+// A change that is made between another's decision and its transaction is not
+// undone by it, and what it forbids is not done.
+func TestChangeBeforeTransaction(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person(home, "user/ann", allow("kms:*"))
+	app := w.person(home, "role/app")
+	// A change waits for the one before it: the hook acts through a service of its own.
+	other := &keys.Service{Store: w.Store, Policies: w.dir, Principals: w.dir, Audit: w.log, Sealer: w.Sealer, Now: w.clock}
+	meanwhile := &person{other.As(ann.caller), w, ann.caller}
+	store := &faulty{Store: w.Store}
+	w.Store = store
+	key := ann.key(letting(app.caller.Principal, "kms:*"))
+	tag := func(p *person, k string) error {
+		_, err := p.TagResource(t.Context(), &kms.TagResourceInput{KeyId: key, Tags: []types.Tag{{TagKey: &k, TagValue: new("")}}})
+		return err
+	}
+
+	store.updating = func() { meanwhile.may("tag", tag(meanwhile, "a")) }
+	ann.may("tag too", tag(ann, "b"))
+	if got := must(ann.ListResourceTags(t.Context(), &kms.ListResourceTagsInput{KeyId: key}))(t).Tags; len(got) != 2 {
+		t.Errorf("tags: %v", got)
+	}
+	store.updating = func() { meanwhile.may("shut out", meanwhile.putPolicy(key, delegating(home, "kms:*"))) }
+	app.mayNot("make a grant", "AccessDeniedException", app.tryGrant(grantTo(key, app.caller.Principal, "Decrypt")))
+	store.updating = func() {
+		must(meanwhile.ScheduleKeyDeletion(t.Context(), &kms.ScheduleKeyDeletionInput{KeyId: key}))(t)
+	}
+	ann.mayNot("alias a key that is going", "KMSInvalidStateException", ann.alias("alias/x", key))
 }
 
 func TestOneAliasOfManyAtOnce(t *testing.T) {

@@ -84,6 +84,29 @@ func TestEncryptDecrypt(t *testing.T) {
 	})
 }
 
+// Contexts that are easily taken for each other.
+func TestContextsDiffer(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person(home, "user/ann", allow("kms:*"))
+	key := ann.key()
+	all := []map[string]string{
+		nil, {"a": "1"}, {"a": "2"}, {"b": "1"}, {"A": "1"}, {"a1": ""}, {"": "a1"}, {"a": "1", "b": ""}, {"a": "", "b": "1"},
+		{"a": "x", "b": "y"}, {"a": "y", "b": "x"}, {"a": "1\x00b"},
+	}
+	for i, context := range all {
+		blob := must(ann.encrypt(key, context))(t)
+		for j, other := range all {
+			want := "InvalidCiphertextException"
+			if i == j {
+				want = ""
+			}
+			if got := said(ann.decrypt(blob, other)); got != want {
+				t.Errorf("made under %q, opened under %q: %q", context, other, got)
+			}
+		}
+	}
+}
+
 func sameMap(a, b map[string]string) bool {
 	if len(a) != len(b) {
 		return false
