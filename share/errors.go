@@ -3,8 +3,11 @@ package share
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
 )
 
@@ -22,17 +25,21 @@ var (
 	ErrFailed = errors.New("ended in failure")
 )
 
-// A DeniedError is a refusal by KMS that the workflow looked into.
+// A DeniedError is a refusal that the workflow looked into.
 type DeniedError struct {
-	Key   string // ARN of the key
-	Cause string // one sentence
-	Fix   string // one sentence, or ""
-	Err   error  // what the service answered
+	Resource string // ARN of the key, or of what else access was refused to; or "*"
+	Cause    string // one sentence
+	Fix      string // one sentence, or ""
+	Err      error  // what the service answered
 }
 
 func (e *DeniedError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%v\n  key    %s\n  cause  %s", e.Err, e.Key, e.Cause)
+	label := "on   "
+	if strings.Contains(e.Resource, ":key/") {
+		label = "key  "
+	}
+	fmt.Fprintf(&b, "%v\n  %s  %s\n  cause  %s", e.Err, label, e.Resource, e.Cause)
 	if e.Fix != "" {
 		fmt.Fprintf(&b, "\n  fix    %s", e.Fix)
 	}
@@ -54,4 +61,46 @@ func hasCode(err error, codes ...string) bool {
 		}
 	}
 	return false
+}
+
+// isDenied reports whether a policy stands behind err.
+func isDenied(err error) bool { return hasCode(err, "AccessDenied", "AccessDeniedException") }
+
+// mayPass reports whether err is one that the same question may not get again:
+// a lost connection, a throttled or a failing service.
+func mayPass(err error) bool {
+	return retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) == aws.TrueTernary
+}
+
+// message is what a service said, without the SDK's words around it.
+func message(err error) string {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		return api.ErrorMessage()
+	}
+	return ""
+}
+
+// refusal matches what AWS says when a policy does not let a caller in.
+var refusal = regexp.MustCompile(`User: (\S+) is not authorized to perform: (\S+) on (?:resource: (\S+)|this resource) (.*)`)
+
+// explain makes a *DeniedError of an answer that says access was denied, unless
+// it is one already.
+func (w *Workflow) explain(err error) error {
+	if _, known := errors.AsType[*DeniedError](err); known || !isDenied(err) {
+		return err
+	}
+	m := refusal.FindStringSubmatch(message(err))
+	if m == nil {
+		return err
+	}
+	who, action, resource, because := m[1], m[2], or(m[3], "*"), strings.TrimSuffix(m[4], ".")
+	side, name := w.Source, "source"
+	if strings.Contains(who, ":"+w.Target.Account+":") {
+		side, name = w.Target, "target"
+	}
+	d := &DeniedError{Resource: resource, Err: err, Cause: "in the " + name + " account " + side.Account + ", " + action + " is refused " + because}
+	if !strings.Contains(because, "explicit deny") {
+		d.Fix = "allow " + action + " on " + resource + " to " + or(side.Principal, side.Caller)
+	}
+	return d
 }

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
+	"borealis/internal/cloud"
 	"borealis/internal/policy"
 )
 
@@ -40,7 +43,7 @@ func keyPolicy(p *Plan) (string, error) {
 		Sid: "TargetGrantsToRDSOnly", Effect: "Allow", Principal: principal(p.Request.TargetPrincipal), Action: policy.Values{"kms:CreateGrant"}, Resource: everything,
 		Condition: map[string]map[string]policy.Values{
 			"Bool":         {"kms:GrantIsForAWSResource": {"true"}},
-			"StringEquals": {"kms:ViaService": {"rds." + p.Source.Region + ".amazonaws.com"}, "kms:CallerAccount": {p.Target.Account}},
+			"StringEquals": {"kms:ViaService": {rdsIn(p.Source.Region)}, "kms:CallerAccount": {p.Target.Account}},
 		},
 	})
 	var d policy.Document
@@ -57,4 +60,67 @@ var everything = policy.Values{"*"}
 
 func principal(arns ...string) map[policy.PrincipalType]policy.Values {
 	return map[policy.PrincipalType]policy.Values{policy.AWS: arns}
+}
+
+// rdsIn is RDS, as kms:ViaService names it, in a Region.
+func rdsIn(region string) string { return "rds." + region + ".amazonaws.com" }
+
+// targetAsks is the question that KMS decides when RDS comes in the target's
+// name, supposing that the target's own policies allow everything.
+func (w *Workflow) targetAsks(key *policy.Policy, action, arn string) policy.Question {
+	t := w.Target
+	caller := cloud.Caller{
+		Kind: cloud.User, Account: cloud.AccountID(t.Account), ARN: t.Caller, Principal: or(t.Principal, "arn:"+t.partition()+":iam::"+t.Account+":role/"+roleName(t.Caller)),
+		Region: cloud.Region(t.Region), Via: []string{"rds.amazonaws.com"}, SecureTransport: true,
+	}
+	switch {
+	case t.Caller == t.root():
+		caller.Kind = cloud.Root
+	case roleName(t.Caller) != "":
+		caller.Kind = cloud.AssumedRole
+	}
+	return policy.Question{
+		Caller:            caller,
+		Identity:          policy.Identity{Policies: []*policy.Policy{everythingAllowed()}},
+		Action:            action,
+		Resource:          arn,
+		Owner:             cloud.AccountID(w.Source.Account),
+		ResourcePolicy:    key,
+		ResourceMustAllow: true,
+		Context: policy.Context{
+			"kms:ViaService":            {rdsIn(t.Region)},
+			"kms:CallerAccount":         {t.Account},
+			"kms:GrantIsForAWSResource": {"true"},
+		},
+		Now: time.Now(),
+	}
+}
+
+func everythingAllowed() *policy.Policy {
+	p, err := policy.Parse("the target's own policies", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)
+	if err != nil {
+		panic(err) // the text above is constant
+	}
+	return p
+}
+
+// checkKeyPolicy makes sure that the policy to be given to the key lets in the
+// target as which the copy will be made, and nobody of another account.
+func (w *Workflow) checkKeyPolicy(p *Plan) error {
+	who := p.Request.TargetPrincipal
+	if who != p.Target.Account && !strings.HasPrefix(who, "arn:"+p.Target.partition()+":iam::"+p.Target.Account+":") {
+		return usagef("%q is not the ARN of a principal of the target account %s", who, p.Target.Account)
+	}
+	doc, err := policy.Parse("the key policy", p.KeyPolicy)
+	if err != nil {
+		return fmt.Errorf("read the key policy back: %w", err)
+	}
+	if p.Target.Principal == "" {
+		return nil // a role whose path is not known: it may be let in or not
+	}
+	q := w.targetAsks(doc, "kms:CreateGrant", p.Source.arn("kms", "key/new"))
+	if !q.Decide().Allowed {
+		return usagef("the key policy would let in %s, but the target's credentials are those of %s, which could not make its copy", who, p.Target.Principal)
+	}
+	return nil
 }

@@ -3,8 +3,10 @@ package share
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -25,10 +27,17 @@ type RDS interface {
 // KMS is what the workflow asks of KMS; *kms.Client has it.
 type KMS interface {
 	DescribeKey(context.Context, *kms.DescribeKeyInput, ...func(*kms.Options)) (*kms.DescribeKeyOutput, error)
+	ListKeys(context.Context, *kms.ListKeysInput, ...func(*kms.Options)) (*kms.ListKeysOutput, error)
+	ListAliases(context.Context, *kms.ListAliasesInput, ...func(*kms.Options)) (*kms.ListAliasesOutput, error)
+	ListResourceTags(context.Context, *kms.ListResourceTagsInput, ...func(*kms.Options)) (*kms.ListResourceTagsOutput, error)
+	GetKeyPolicy(context.Context, *kms.GetKeyPolicyInput, ...func(*kms.Options)) (*kms.GetKeyPolicyOutput, error)
 	CreateKey(context.Context, *kms.CreateKeyInput, ...func(*kms.Options)) (*kms.CreateKeyOutput, error)
 	CreateAlias(context.Context, *kms.CreateAliasInput, ...func(*kms.Options)) (*kms.CreateAliasOutput, error)
-	GetKeyPolicy(context.Context, *kms.GetKeyPolicyInput, ...func(*kms.Options)) (*kms.GetKeyPolicyOutput, error)
-	ListResourceTags(context.Context, *kms.ListResourceTagsInput, ...func(*kms.Options)) (*kms.ListResourceTagsOutput, error)
+	// CreateGrant is only ever asked with DryRun, which makes nothing.
+	CreateGrant(context.Context, *kms.CreateGrantInput, ...func(*kms.Options)) (*kms.CreateGrantOutput, error)
+	// ScheduleKeyDeletion is only asked for a key made a moment ago, where a run
+	// beside this one has made the same.
+	ScheduleKeyDeletion(context.Context, *kms.ScheduleKeyDeletionInput, ...func(*kms.Options)) (*kms.ScheduleKeyDeletionOutput, error)
 }
 
 // A Side is one of the two accounts: who we are there, and the clients to act
@@ -41,33 +50,80 @@ type Side struct {
 
 // A Party names an account, a Region and the principal that acts there.
 type Party struct {
-	Account   string `json:"account"`   // 12 digits
-	Region    string `json:"region"`    // such as "eu-west-1"
-	Principal string `json:"principal"` // the ARN that STS gives
+	Account string `json:"account"` // 12 digits
+	Region  string `json:"region"`  // such as "eu-west-1"
+	Caller  string `json:"caller"`  // the ARN that STS gives; of a role's session it ends in the session's name
+	// Principal is what policies call the caller: the ARN of the user, or of the
+	// role behind a session. It is empty where it cannot be known: the path of a
+	// role is not in its sessions' ARNs, and iam:GetRole was not allowed.
+	Principal string `json:"principal,omitempty"`
 }
 
 // NewSide makes a Side of an SDK configuration, asking STS whose credentials
-// they are. The configuration's Region must be set.
+// they are and, if they are a role's, IAM for the role's ARN. The
+// configuration's Region must be set.
 func NewSide(ctx context.Context, cfg aws.Config) (Side, error) {
 	if cfg.Region == "" {
-		return Side{}, fmt.Errorf("no Region: %w", ErrUsage)
+		return Side{}, usagef("no Region")
 	}
 	id, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
 		return Side{}, fmt.Errorf("ask STS who the credentials belong to: %w", err)
 	}
-	return Side{
-		Party: Party{Account: aws.ToString(id.Account), Region: cfg.Region, Principal: aws.ToString(id.Arn)},
-		RDS:   rds.NewFromConfig(cfg),
-		KMS:   kms.NewFromConfig(cfg),
-	}, nil
+	p := Party{Account: aws.ToString(id.Account), Region: cfg.Region, Caller: aws.ToString(id.Arn)}
+	if p.Principal, err = principalOf(ctx, p.Caller, iam.NewFromConfig(cfg)); err != nil {
+		return Side{}, err
+	}
+	return Side{Party: p, RDS: rds.NewFromConfig(cfg), KMS: kms.NewFromConfig(cfg)}, nil
+}
+
+// roles is what is asked of IAM; *iam.Client has it.
+type roles interface {
+	GetRole(context.Context, *iam.GetRoleInput, ...func(*iam.Options)) (*iam.GetRoleOutput, error)
+}
+
+// principalOf is the ARN by which policies know a caller, "" if it cannot be
+// known.
+func principalOf(ctx context.Context, caller string, from roles) (string, error) {
+	role := roleName(caller)
+	if role == "" {
+		return caller, nil
+	}
+	out, err := from.GetRole(ctx, &iam.GetRoleInput{RoleName: &role})
+	switch {
+	case err == nil:
+		return aws.ToString(out.Role.Arn), nil
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	}
+	return "", nil // an operator without iam:GetRole is an ordinary one
+}
+
+// roleName is the name of the role that caller is a session of, "" for others.
+func roleName(caller string) string {
+	f := strings.SplitN(caller, ":", 6)
+	if len(f) != 6 || f[2] != "sts" {
+		return ""
+	}
+	if role := strings.Split(f[5], "/"); len(role) == 3 && role[0] == "assumed-role" {
+		return role[1]
+	}
+	return ""
 }
 
 // root is the principal that stands for the whole account in a policy.
-func (p Party) root() string { return "arn:aws:iam::" + p.Account + ":root" }
+func (p Party) root() string { return "arn:" + p.partition() + ":iam::" + p.Account + ":root" }
+
+// partition is "aws", or that of the Regions in China or for governments.
+func (p Party) partition() string {
+	if f := strings.SplitN(p.Caller, ":", 3); len(f) == 3 && f[0] == "arn" {
+		return f[1]
+	}
+	return "aws"
+}
 
 func (p Party) arn(service, resource string) string {
-	return "arn:aws:" + service + ":" + p.Region + ":" + p.Account + ":" + resource
+	return "arn:" + p.partition() + ":" + service + ":" + p.Region + ":" + p.Account + ":" + resource
 }
 
 func (p Party) snapshotARN(id string) string { return p.arn("rds", "cluster-snapshot:"+id) }

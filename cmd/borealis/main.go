@@ -90,18 +90,23 @@ type usageError struct{ msg string }
 func (e usageError) Error() string   { return e.msg }
 func (e usageError) Is(t error) bool { return t == errUsage }
 
-const rootHelp = `Borealis shares encrypted Aurora database snapshots with other AWS accounts.
+const rootHelp = `Borealis shares encrypted Amazon Aurora snapshots with other AWS accounts.
 
-A snapshot under the account's default key (aws/rds) cannot be shared.
-"borealis share" makes a customer managed key that the other account may use for
-nothing else, copies the snapshot under it, shares the copy, copies it in the
-other account under a key of its own, and restores a database from that.
+The difficulty: a snapshot encrypted under an account's default key (aws/rds) cannot be
+shared, and the way round it takes two accounts, a key with just the right policy, and
+two copies.
 
-"borealis serve" is a self-hosted cloud with the same APIs (IAM, STS, KMS, RDS for
-Aurora PostgreSQL), on which the same can be rehearsed, tested and run for real.
+  borealis share   does all of that with one command, from your two AWS profiles.
+                   It shows every change before it makes it.
+  borealis serve   is a self-hosted cloud with the same APIs (IAM, STS, KMS, and RDS
+                   for Aurora PostgreSQL) and real databases, to rehearse and test on.
+
+Start with:
+  borealis share SNAPSHOT --source-profile A --target-profile B --dry-run
 
 Exit status: 0 done · 1 failed · 4 credentials missing or expired · 5 wrong usage ·
-12 access denied · 130 interrupted; run the same command again to go on.`
+12 access denied · 130 interrupted. After 1, 4, 12 and 130 the same command goes on from
+where it was.`
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -114,6 +119,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageErrorf("%v; see %s --help", err, c.CommandPath())
 	})
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	root.AddCommand(newShare(), newServe(), newAccount(), newVersion())
 	return root
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -13,61 +14,130 @@ import (
 	"borealis/share"
 )
 
-// A progress draws the events of a run: on a terminal one line that is
-// redrawn, elsewhere a line for each change and one now and then while a step
-// takes long, or JSON lines.
+// A progress draws the events of a run: on a terminal one line that is redrawn
+// every second, elsewhere a line when a step is done and one now and then while
+// it takes long, or every event as a line of JSON.
 type progress struct {
-	w        io.Writer
-	tty      bool
-	json     bool
-	drawn    bool      // an unfinished line stands on the terminal
-	last     time.Time // when the last line was written
-	lastStep share.StepID
-	lastPct  int
+	w    io.Writer
+	json bool
+	// columns is how wide the terminal is at the moment; nil if there is none.
+	columns func() int
+
+	mu    sync.Mutex
+	open  *share.Event // what the unfinished line on the terminal says
+	at    time.Time    // when it said so
+	last  share.Event  // the last event that a line was written for
+	close func()       // ends the redrawing
 }
 
 func newProgress(w io.Writer, asJSON bool) *progress {
+	p := &progress{w: w, json: asJSON, close: func() {}}
 	f, ok := w.(*os.File)
-	return &progress{w: w, tty: ok && term.IsTerminal(int(f.Fd())), json: asJSON}
+	if ok && !asJSON && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
+		p.onTerminal(func() int {
+			columns, _, err := term.GetSize(int(f.Fd()))
+			if err != nil || columns == 0 {
+				columns = 80
+			}
+			return columns
+		})
+	}
+	return p
+}
+
+// onTerminal makes p redraw its line, until end.
+func (p *progress) onTerminal(columns func() int) {
+	p.columns = columns
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	p.close = sync.OnceFunc(func() { close(stop); <-stopped })
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				p.redraw()
+			}
+		}
+	}()
 }
 
 // event draws e.
 func (p *progress) event(e share.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	switch {
 	case p.json:
 		// An event has nothing that JSON cannot say, and there is nowhere else to
 		// complain about standard error.
 		_ = json.NewEncoder(p.w).Encode(e)
-	case e.State == share.Started:
-		p.lastStep, p.lastPct, p.last = e.Step, 0, e.Time
-		p.draw(line(e), p.tty)
-	case e.State == share.Progress || e.State == share.Waiting:
-		if p.tty || e.Percent >= p.lastPct+25 || e.Time.Sub(p.last) >= 30*time.Second {
-			p.lastPct, p.last = e.Percent, e.Time
-			p.draw(line(e), p.tty)
-		}
-	default:
-		p.draw(line(e), false)
+	case over(e):
+		p.write(line(e))
+	case p.columns != nil:
+		p.open, p.at = &e, time.Now()
+		p.draw()
+	case p.isNews(e):
+		p.last = e
+		p.write(line(e))
 	}
+}
+
+// over reports whether a step has ended with e.
+func over(e share.Event) bool {
+	return e.State == share.Done || e.State == share.Found || e.State == share.Failed
+}
+
+// isNews reports whether an event that ends nothing is worth a line of a log.
+func (p *progress) isNews(e share.Event) bool {
+	switch {
+	case e.State == share.Started:
+		return false // most steps are over in a moment
+	case e.Step != p.last.Step, e.State != p.last.State, e.Status != p.last.Status:
+		return true
+	}
+	return e.Percent >= p.last.Percent+25 || e.Time.Sub(p.last.Time) >= 30*time.Second
 }
 
 // end finishes a line that is still open.
 func (p *progress) end() {
-	if p.drawn {
+	p.close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open != nil {
 		fmt.Fprintln(p.w)
-		p.drawn = false
+		p.open = nil
 	}
 }
 
-func (p *progress) draw(s string, open bool) {
-	if p.drawn {
+// redraw draws the open line again, with the time that has passed.
+func (p *progress) redraw() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open != nil {
+		p.draw()
+	}
+}
+
+// draw draws the open line, cut to the terminal's width: a line that wraps could
+// not be redrawn.
+func (p *progress) draw() {
+	e := *p.open
+	e.Elapsed += share.Elapsed(time.Since(p.at))
+	text := []rune(line(e))
+	text = text[:min(len(text), max(p.columns()-1, 0))]
+	fmt.Fprint(p.w, "\r\x1b[K"+string(text))
+}
+
+// write writes a line that stays, in the place of the open one.
+func (p *progress) write(s string) {
+	if p.open != nil {
 		fmt.Fprint(p.w, "\r\x1b[K")
+		p.open = nil
 	}
-	fmt.Fprint(p.w, s)
-	if !open {
-		fmt.Fprintln(p.w)
-	}
-	p.drawn = open
+	fmt.Fprintln(p.w, s)
 }
 
 var marks = map[share.State]string{
@@ -75,10 +145,12 @@ var marks = map[share.State]string{
 }
 
 func line(e share.Event) string {
-	s := fmt.Sprintf("%s %-16s %s  %5.1fs", marks[e.State], e.Step, e.Account, e.Elapsed.Seconds())
+	s := fmt.Sprintf("%s %-16s %s  %6s", marks[e.State], e.Step, e.Account, clock(time.Duration(e.Elapsed)))
 	switch {
-	case e.State == share.Progress && e.Percent > 0:
-		s += fmt.Sprintf("  %s %3d%%", bar(e.Percent), e.Percent)
+	case e.State == share.Progress:
+		if s += "  " + e.Status; e.Percent > 0 {
+			s += fmt.Sprintf("  %s %3d%%", bar(e.Percent), e.Percent)
+		}
 	case e.State == share.Done, e.State == share.Found:
 		s += "  " + e.ARN
 	case e.Message != "":
@@ -86,6 +158,18 @@ func line(e share.Event) string {
 		s += "  " + first
 	}
 	return s
+}
+
+// clock is a duration as one reads it: in seconds at first, later in minutes and
+// hours.
+func clock(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", d/time.Minute, d/time.Second%60)
+	}
+	return fmt.Sprintf("%dh%02dm", d/time.Hour, d/time.Minute%60)
 }
 
 func bar(percent int) string {

@@ -14,11 +14,10 @@ var symbols = map[share.Change]string{
 }
 
 // planText puts a plan in words.
-func planText(v any) string {
-	p := v.(*share.Plan)
+func planText(p *share.Plan) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Run %s  %s -> %s  %s\n", p.Run, p.Source.Account, p.Target.Account, p.Source.Region)
-	fmt.Fprintf(&b, "  source as %s\n  target as %s\n\n", p.Source.Principal, p.Target.Principal)
+	fmt.Fprintf(&b, "  source as %s\n  target as %s\n\n", p.Source.Caller, p.Target.Caller)
 	fmt.Fprintf(&b, "Snapshot %s\n  %s %s, %d GiB, taken %s\n  under %s\n\n", p.Snapshot.ARN, p.Snapshot.Engine, p.Snapshot.EngineVersion,
 		p.Snapshot.AllocatedGiB, p.Snapshot.Created.Format(time.RFC3339), keyWords(p.Snapshot))
 	count := map[share.Change]int{}
@@ -38,11 +37,18 @@ func planText(v any) string {
 			fmt.Fprintf(&b, "  %21s%s\n", "", d)
 		}
 	}
-	fmt.Fprintf(&b, "\nPolicy of the new key:\n%s", indent(p.KeyPolicy))
+	if count[share.Creates]+count[share.Modifies] == 0 {
+		b.WriteString("\nPlan: nothing to change; everything is there already.\n")
+		return b.String()
+	}
+	if p.Steps[0].ID == share.CreateKey && p.Steps[0].Change == share.Creates {
+		fmt.Fprintf(&b, "\nPolicy of the new key:\n%s", indent(p.KeyPolicy))
+	}
+	b.WriteString("\n")
 	for _, w := range p.Warnings {
 		fmt.Fprintf(&b, "! %s\n", w)
 	}
-	fmt.Fprintf(&b, "\nPlan: %d to create, %d to change, %d done already, 0 to destroy.\n", count[share.Creates], count[share.Modifies], count[share.Exists])
+	fmt.Fprintf(&b, "Plan: %d to create, %d to change, %d done already, 0 to destroy.\n", count[share.Creates], count[share.Modifies], count[share.Exists])
 	return b.String()
 }
 
@@ -58,17 +64,33 @@ func indent(s string) string {
 }
 
 // resultText puts the result of a run in words.
-func resultText(v any) string {
-	r := v.(*share.Result)
+func resultText(r *share.Result) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Done in %s.\n", r.Elapsed.Round(100*time.Millisecond))
-	fmt.Fprintf(&b, "  key              %s\n", r.KeyARN)
-	fmt.Fprintf(&b, "  shared snapshot  %s\n", r.SharedSnapshot)
-	fmt.Fprintf(&b, "  target's copy    %s\n", r.TargetSnapshot)
-	fmt.Fprintf(&b, "  under            %s\n", r.TargetKeyARN)
+	fmt.Fprintf(&b, "Done in %s.\n", time.Duration(r.Elapsed).Round(100*time.Millisecond))
+	for _, line := range []struct{ name, arn string }{
+		{"key", r.KeyARN}, {"shared snapshot", r.SharedSnapshot}, {"target's copy", r.TargetSnapshot}, {"under", r.TargetKeyARN}, {"cluster", r.Cluster},
+	} {
+		if line.arn != "" {
+			fmt.Fprintf(&b, "  %-16s %s\n", line.name, line.arn)
+		}
+	}
 	if r.Cluster != "" {
-		fmt.Fprintf(&b, "  cluster          %s\n", r.Cluster)
-		fmt.Fprintf(&b, "  connect          psql 'host=%s port=%d user=%s dbname=postgres sslmode=require'\n", r.Endpoint, r.Port, r.MasterUser)
+		fmt.Fprintf(&b, "  %-16s %s\n", "connect", connectWords(r))
 	}
 	return b.String()
+}
+
+// connectWords is how to connect to the restored database with its own client.
+func connectWords(r *share.Result) string {
+	database := r.Database
+	switch r.Engine {
+	case "aurora-postgresql":
+		if database == "" {
+			database = "postgres"
+		}
+		return fmt.Sprintf("psql 'host=%s port=%d user=%s dbname=%s sslmode=require'", r.Endpoint, r.Port, r.MasterUser, database)
+	case "aurora-mysql":
+		return strings.TrimSpace(fmt.Sprintf("mysql --ssl-mode=REQUIRED -h %s -P %d -u %s -p %s", r.Endpoint, r.Port, r.MasterUser, database))
+	}
+	return fmt.Sprintf("%s port %d, as %s", r.Endpoint, r.Port, r.MasterUser)
 }
