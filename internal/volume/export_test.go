@@ -43,3 +43,13 @@ func ParseRoot(root, table []byte) error {
 	m.content()
 	return nil
 }
+
+// OpenManifest opens a manifest with s's key, as if it had come from a backend.
+func OpenManifest(s Spec, data []byte) error {
+	k, err := derive(s.Identity, s.DataKey)
+	if err != nil {
+		return err
+	}
+	_, _, err = decodeManifest("manifest", data, k)
+	return err
+}

@@ -11,12 +11,11 @@ import (
 	"borealis/internal/volume/volumetest"
 )
 
-// Whatever a manifest's object holds, opening, collecting and deleting answer
-// with an error of ours and neither panic nor allocate on its word.
+// Whatever a manifest's object holds, reading it answers with an error of ours,
+// and neither panics nor allocates on its word.
 func FuzzManifest(f *testing.F) {
 	m := new(volumetest.Mem)
-	e := volume.New(m)
-	ref, _ := write(f, e, named(ann, "nightly"), []volume.File{{Name: "a/b", Data: text(1, 1000), Mode: 0o600}, {Name: "z", Data: make([]byte, 9), Mode: 0o600}})
+	write(f, volume.New(m), named(ann, "nightly"), []volume.File{{Name: "a/b", Data: text(1, 1000), Mode: 0o600}, {Name: "z", Data: make([]byte, 9), Mode: 0o600}})
 	list, err := m.List(f.Context(), "volumes/")
 	if err != nil || len(list) != 1 {
 		f.Fatal(list, err)
@@ -37,18 +36,9 @@ func FuzzManifest(f *testing.F) {
 			}
 		}
 		for _, object := range [][]byte{data, mended} {
-			if err := m.Put(t.Context(), list[0].Name, object); err != nil {
-				t.Fatal(err)
-			}
-			err := e.Check(t.Context(), ref, volume.CheckOptions{})
-			if bytes.Equal(object, good) != (err == nil) {
-				t.Errorf("Check: %v", err)
-			}
+			err := volume.OpenManifest(ann, object)
 			if err != nil && !errors.Is(err, volume.ErrDamaged) && !errors.Is(err, volume.ErrVersion) {
-				t.Errorf("Check: %v, want ErrDamaged or ErrVersion", err)
-			}
-			if _, err := e.Header(t.Context(), "nightly"); err != nil && !errors.Is(err, volume.ErrDamaged) && !errors.Is(err, volume.ErrVersion) {
-				t.Errorf("Header: %v, want ErrDamaged or ErrVersion", err)
+				t.Errorf("%v, want ErrDamaged or ErrVersion", err)
 			}
 		}
 	})

@@ -149,8 +149,13 @@ func (p *packer) flush() error {
 	return context.Cause(p.ctx)
 }
 
-// stop waits until nothing of the packer is under way.
+// stop waits until nothing of the packer is under way, and gives its memory back
+// though someone may keep hold of the Writer. It may be called again.
 func (p *packer) stop(cause error) {
 	p.cancel(cause)
 	p.wg.Wait()
+	p.current = nil
+	for range len(p.free) {
+		<-p.free
+	}
 }
