@@ -54,7 +54,7 @@ func (v *View) describeKey(ctx context.Context, r cloud.Region, subject, id stri
 	}
 	m := out.KeyMetadata
 	if m.KeyState != kmstypes.KeyStateEnabled || m.KeyUsage != kmstypes.KeyUsageTypeEncryptDecrypt || m.KeySpec != kmstypes.KeySpecSymmetricDefault {
-		return key{}, v.keyError(ctx, subject, id, "use", errUnusable{m.KeyState, m.KeySpec})
+		return key{}, v.keyError(ctx, subject, id, "use", unusableError{m.KeyState, m.KeySpec})
 	}
 	return key{arn: *m.Arn, isDefault: m.KeyManager == kmstypes.KeyManagerTypeAws}, nil
 }
@@ -62,17 +62,19 @@ func (v *View) describeKey(ctx context.Context, r cloud.Region, subject, id stri
 // errForeignDefault says that a default key was about to open another account's door.
 var errForeignDefault = errors.New("the default key of another account")
 
-// errUnusable says that a key is there and of no use to RDS.
-type errUnusable struct {
+// An unusableError says that a key is there and of no use to RDS.
+type unusableError struct {
 	state kmstypes.KeyState
 	spec  kmstypes.KeySpec
 }
 
-func (e errUnusable) Error() string { return fmt.Sprintf("the key is %s, of spec %s", e.state, e.spec) }
+func (e unusableError) Error() string {
+	return fmt.Sprintf("the key is %s, of spec %s", e.state, e.spec)
+}
 
 // keyError words a refusal by KMS as RDS does, and logs what RDS does not tell.
 func (v *View) keyError(ctx context.Context, subject, id, doing string, err error) error {
-	_, unusable := errors.AsType[errUnusable](err)
+	_, unusable := errors.AsType[unusableError](err)
 	if !unusable && !refused(err) && !errors.Is(err, errForeignDefault) {
 		return fmt.Errorf("%s KMS key %s: %w", doing, id, err)
 	}

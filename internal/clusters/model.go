@@ -2,7 +2,6 @@ package clusters
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -123,7 +122,7 @@ type DataKey struct {
 type PlainKey []byte
 
 // Format keeps the key back.
-func (PlainKey) Format(f fmt.State, _ rune) { io.WriteString(f, "REDACTED") }
+func (PlainKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, "REDACTED") }
 
 // A ClusterStatus is AWS's word for what a cluster is doing.
 type ClusterStatus string

@@ -45,11 +45,7 @@ func (p *person) kms() *keys.View     { return p.w.kms.As(p.caller) }
 // in is p with requests aimed at another Region.
 func (p *person) in(r cloud.Region) *person { return &person{p.w, p.caller.In(r)} }
 
-// allow is a policy that allows actions, on everything or as statement parts say.
-func allow(actions ...string) string {
-	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["` + strings.Join(actions, `","`) + `"],"Resource":"*"}]}`
-}
-
+// allowOn is a policy that allows one action on resources.
 func allowOn(action string, resources ...string) string {
 	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"` + action + `","Resource":["` + strings.Join(resources, `","`) + `"]}]}`
 }
