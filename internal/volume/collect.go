@@ -96,7 +96,8 @@ func (e *Engine) removeManifests(ctx context.Context, prefix string) error {
 
 // Collect removes the packs of the given vaults, or of all if none is given,
 // that no volume refers to and nobody is using: what crashes and failures have
-// left behind. No key is needed. A vault with a manifest whose pack list cannot
+// left behind. It is called when a process starts and after operations that have
+// failed. No key is needed. A vault with a manifest whose pack list cannot
 // be read is left as it is, and the error says so: who knows what it refers to.
 func (e *Engine) Collect(ctx context.Context, vaults ...string) error {
 	if len(vaults) == 0 {

@@ -53,3 +53,13 @@ func OpenManifest(s Spec, data []byte) error {
 	_, _, err = decodeManifest("manifest", data, k)
 	return err
 }
+
+// SealChunk stores body as the raw chunk of a block with another hash: what a
+// bug, or a writer who has the key and lies, would leave.
+func SealChunk(s Spec, hash Digest, body []byte) []byte {
+	k, err := derive(s.Identity, s.DataKey)
+	if err != nil {
+		panic(err)
+	}
+	return k.sealChunk(nil, chunk{hash: hash, plain: len(body), codec: codecRaw}, body)
+}

@@ -222,3 +222,31 @@ func strikeOnce(t *testing.T, op operation, d disaster, n int64) int64 {
 	w.noGarbage(when)
 	return calls.Load()
 }
+
+// A volume whose Commit failed may be seen by others when even taking it back
+// failed. One who has shared its blocks meanwhile keeps them.
+func TestFailedCommitThatWasShared(t *testing.T) {
+	w := newDisasterWorld(t)
+	files := manyBlocks(400, 8)
+	var deletes atomic.Int64
+	w.m.Break(func(op, name string) (bool, error) {
+		switch {
+		case op == "Put" && strings.HasPrefix(name, "volumes/lost."):
+			return volumetest.LoseAnswer(op, name)
+		case op == "Delete" && strings.HasPrefix(name, "volumes/lost."):
+			if deletes.Add(1) == 1 {
+				return volumetest.Fail(op, name)
+			}
+			w.refs["sharer"], _ = write(t, w.e, named(ann, "sharer"), files)
+		}
+		return true, nil
+	})
+	if _, err := tryWrite(t, w.e, named(ann, "lost"), files); err == nil {
+		t.Error("Commit succeeds without an answer")
+	}
+	w.m.Break(nil)
+	if w.refs["sharer"].ID == "" {
+		t.Fatal("the manifest was not deleted a second time")
+	}
+	w.noGarbage("shared")
+}

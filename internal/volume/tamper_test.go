@@ -340,3 +340,21 @@ func TestLostPacksAreStoredAgain(t *testing.T) {
 	ref, _ := write(t, v.e, named(ann, "next"), v.files)
 	same(t, v.e, ref, v.files)
 }
+
+// Authentic is not enough: what is read must be the block that was written.
+func TestAuthenticChunkWithOtherContentIsFound(t *testing.T) {
+	v := newVandal(t)
+	data := random(11, 6<<10)
+	v.ref, _ = write(t, v.e, named(ann, "one"), []volume.File{{Name: "a", Data: data, Mode: 0o600}})
+	for _, name := range v.packs() {
+		if pack := v.get(name); len(pack) == 36+28+len(data) {
+			v.put(name, append(pack[:36], volume.SealChunk(ann, sha256.Sum256(data), random(12, len(data)))...))
+		}
+	}
+	if err := v.e.Check(t.Context(), v.ref, volume.CheckOptions{}); !errors.Is(err, volume.ErrDamaged) {
+		t.Errorf("Check: %v", err)
+	}
+	if err := v.e.Restore(t.Context(), v.ref, filepath.Join(t.TempDir(), "out"), volume.RestoreOptions{}); !errors.Is(err, volume.ErrDamaged) {
+		t.Errorf("Restore: %v", err)
+	}
+}
