@@ -56,7 +56,7 @@ func (s *Story) instance(ctx context.Context, who Person, cluster string) (datab
 		if err != nil {
 			return false, err
 		}
-		return *out.DBInstances[0].DBInstanceStatus == "available", nil
+		return available("instance "+cluster+"-1", *out.DBInstances[0].DBInstanceStatus)
 	})
 	if err != nil {
 		return database{}, err
@@ -139,6 +139,10 @@ func (s *Story) byHandChapter(ctx context.Context) error {
 	if err := s.refused(s.bob, "copy the shared snapshot", s.bobCopies(ctx), "KMSKeyNotAccessibleFault", s.byHand.key, notAccessible); err != nil {
 		return err
 	}
+	err = s.copies(ctx, s.ben, s.byHand.shared, "bens-copy")
+	if err := s.refused(s.ben, "copy it either", err, "AccessDenied", "rds:CopyDBClusterSnapshot", "no identity-based policy allows"); err != nil {
+		return err
+	}
 	policy := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[
 		{"Sid":"Owner","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::%s:root"},"Action":"kms:*","Resource":"*"},
 		{"Sid":"Target","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::%s:root"},"Resource":"*",
@@ -157,8 +161,13 @@ func (s *Story) byHandChapter(ctx context.Context) error {
 }
 
 func (s *Story) bobCopies(ctx context.Context) error {
-	_, err := call[rds.CopyDBClusterSnapshotOutput](ctx, s.bob, &rds.CopyDBClusterSnapshotInput{
-		SourceDBClusterSnapshotIdentifier: &s.byHand.shared, TargetDBClusterSnapshotIdentifier: new("bobs-copy"), KmsKeyId: new("alias/aws/rds")})
+	return s.copies(ctx, s.bob, s.byHand.shared, "bobs-copy")
+}
+
+// copies has someone copy a snapshot under the default key of their own account.
+func (s *Story) copies(ctx context.Context, who Person, from, to string) error {
+	_, err := call[rds.CopyDBClusterSnapshotOutput](ctx, who, &rds.CopyDBClusterSnapshotInput{
+		SourceDBClusterSnapshotIdentifier: &from, TargetDBClusterSnapshotIdentifier: &to, KmsKeyId: new("alias/aws/rds")})
 	return err
 }
 
@@ -182,8 +191,7 @@ func (s *Story) contexts(ctx context.Context) error {
 
 // strangers has Eve try everything.
 func (s *Story) strangers(ctx context.Context) error {
-	_, err := call[rds.CopyDBClusterSnapshotOutput](ctx, s.eve, &rds.CopyDBClusterSnapshotInput{
-		SourceDBClusterSnapshotIdentifier: &s.byHand.shared, TargetDBClusterSnapshotIdentifier: new("eves-copy"), KmsKeyId: new("alias/aws/rds")})
+	err := s.copies(ctx, s.eve, s.byHand.shared, "eves-copy")
 	if err := s.refused(s.eve, "copy the snapshot that is shared with B", err, "DBClusterSnapshotNotFoundFault"); err != nil {
 		return err
 	}
@@ -324,6 +332,6 @@ func (s *Story) restore(ctx context.Context, snapshot, cluster string) error {
 		if err != nil {
 			return false, err
 		}
-		return *out.DBClusters[0].Status == "available", nil
+		return available("cluster "+cluster, *out.DBClusters[0].Status)
 	})
 }

@@ -36,12 +36,13 @@ type Story struct {
 	// Source, Target and Stranger are the accounts.
 	Source, Target, Stranger Account
 
-	ann, bob, eve, audrey Person
-	password              string
-	orders                database
-	checksum              string
-	sharedKey             string // ARN of the key that borealis share makes
-	byHand                handMade
+	ann, bob, eve Person // administrators of their accounts
+	audrey, ben   Person // may only look, in the source and in the target account
+	password      string
+	orders        database
+	checksum      string
+	sharedKey     string // ARN of the key that borealis share makes
+	byHand        handMade
 }
 
 // An Account is an account with its root user's driver.
@@ -92,7 +93,8 @@ func (s *Story) Tell(ctx context.Context) error {
 	return nil
 }
 
-// people makes an administrator in each account, and in A someone who may only look.
+// people makes an administrator in each account, and in A and B someone who may
+// only look.
 func (s *Story) people(ctx context.Context) (err error) {
 	const admin = "arn:aws:iam::aws:policy/AdministratorAccess"
 	attach := func(user string) any { return &iam.AttachUserPolicyInput{UserName: &user, PolicyArn: new(admin)} }
@@ -104,6 +106,9 @@ func (s *Story) people(ctx context.Context) (err error) {
 		return err
 	}
 	if s.audrey, err = s.person(ctx, s.Source, "audrey", "prod-auditor", look); err != nil {
+		return err
+	}
+	if s.ben, err = s.person(ctx, s.Target, "ben", "backup-auditor", look); err != nil {
 		return err
 	}
 	if s.bob, err = s.person(ctx, s.Target, "bob", "backup", attach); err != nil {
@@ -186,12 +191,18 @@ func snapshotAvailable(ctx context.Context, who Person, id string) error {
 		if err != nil {
 			return false, err
 		}
-		switch st := *out.DBClusterSnapshots[0].Status; st {
-		case "available":
-			return true, nil
-		case "failed":
-			return false, fmt.Errorf("snapshot %s failed", id)
-		}
-		return false, nil
+		return available("snapshot "+id, *out.DBClusterSnapshots[0].Status)
 	})
+}
+
+// available says whether a status is the one that is waited for; some are never
+// followed by it.
+func available(what, status string) (bool, error) {
+	switch status {
+	case "available":
+		return true, nil
+	case "failed", "inaccessible-encryption-credentials-recoverable", "incompatible-restore":
+		return false, fmt.Errorf("%s is %s; the server's log says why", what, status)
+	}
+	return false, nil
 }
