@@ -60,8 +60,13 @@ func (e *Engines) backup(ctx context.Context, g *engine, store func(context.Cont
 		return Facts{}, err
 	}
 	data := e.dataDir(g.id)
-	if g.get().State != Running {
-		g.shutdown(ctx)
+	switch g.get().State {
+	case Running:
+	case Restarting: // it is wanted, so it stays
+		if _, err := e.start(ctx, g, StartSpec{}); err != nil {
+			return Facts{}, err
+		}
+	default:
 		if err := e.stopOrphans(ctx, data); err != nil {
 			return Facts{}, err
 		}

@@ -213,7 +213,7 @@ func (e *Engines) Adopt(ctx context.Context, id string, f Facts) error {
 		err = e.user.ownAll(data)
 	}
 	if err == nil {
-		err = e.sync(dir)
+		err = errors.Join(e.sync(dir), syncDir(e.path("engines")))
 	}
 	if err == nil {
 		err = e.writeRecord(dir, record{Version: v.Full, Locale: f.Locale})

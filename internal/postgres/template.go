@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // templateFormat is part of a template's name. It changes when what makes
@@ -140,6 +141,7 @@ func (e *Engines) tool(ctx context.Context, stdin, program string, args ...strin
 	unlock := lockThread()
 	defer unlock()
 	cmd.SysProcAttr = childOf(e.user)
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // with its children
 	err := cmd.Run()
 	switch {
 	case err == nil:

@@ -99,7 +99,7 @@ func (e *Engines) NotInstalled(version string) *NotInstalledError {
 func (in *installed) probe(dir string) (Version, bool) {
 	path := filepath.Join(dir, "postgres")
 	fi, err := os.Stat(path)
-	if err != nil || !fi.Mode().IsRegular() || !exists(filepath.Join(dir, "initdb")) {
+	if err != nil || !filepath.IsAbs(dir) || !fi.Mode().IsRegular() || !exists(filepath.Join(dir, "initdb")) {
 		return Version{}, false
 	}
 	in.mu.Lock()
