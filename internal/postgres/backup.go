@@ -70,12 +70,12 @@ func (e *Engines) backup(ctx context.Context, g *engine, store func(context.Cont
 		if err := e.stopOrphans(ctx, data); err != nil {
 			return Facts{}, err
 		}
-		f, control, err := facts(ctx, v, data, r.Locale)
+		f, c, err := facts(ctx, v, data, r.Locale)
 		if err != nil {
 			return Facts{}, err
 		}
-		if control.clean() && !exists(filepath.Join(data, "backup_label")) {
-			return f, coldBackup(ctx, data, control, store)
+		if c.clean && !exists(filepath.Join(data, "backup_label")) {
+			return f, coldBackup(ctx, data, c, store)
 		}
 		if _, err := e.start(ctx, g, StartSpec{}); err != nil {
 			return Facts{}, err
@@ -97,7 +97,7 @@ func (e *Engines) backup(ctx context.Context, g *engine, store func(context.Cont
 
 // coldBackup stores the files of a server that was shut down in good order:
 // they are consistent with nothing but the segment of its last checkpoint.
-func coldBackup(ctx context.Context, data string, control controlData, store func(context.Context, []File) error) error {
+func coldBackup(ctx context.Context, data string, c control, store func(context.Context, []File) error) error {
 	base, err := baseFiles(data)
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func coldBackup(ctx context.Context, data string, control controlData, store fun
 	if err := store(ctx, base); err != nil {
 		return err
 	}
-	redo := control["Latest checkpoint's REDO WAL file"]
+	redo := c.segmentName(c.redo)
 	last, err := lastFiles(ctx, data, func(segment string) bool { return segment == redo })
 	if err != nil {
 		return err
@@ -176,10 +176,13 @@ func segmentsOf(label, end string, size uint64) (map[string]bool, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	perID := uint64(1<<32) / size
+	timeline, err := strconv.ParseUint(m[2], 16, 32)
+	if err != nil {
+		return nil, fmt.Errorf("read timeline %q: %w", m[2], err)
+	}
 	names := map[string]bool{}
-	for n := from / size; n <= (to-1)/size; n++ {
-		names[fmt.Sprintf("%s%08X%08X", m[2], n/perID, n%perID)] = true
+	for at := from - from%size; at < to; at += size {
+		names[walSegment(uint32(timeline), at, size)] = true
 	}
 	return names, nil
 }

@@ -76,7 +76,7 @@ func (s *shelf) restore(t testing.TB, e *postgres.Engines, id string, f postgres
 // it stopped.
 func checked(t testing.TB, e *postgres.Engines, id string) {
 	t.Helper()
-	bin := e.Versions()[0].Bin
+	bin := enginetest.Version(t, e).Bin
 	at := e.Status(id).Endpoint
 	amcheck := exec.Command(filepath.Join(bin, "pg_amcheck"), "--all", "--install-missing", "--heapallindexed",
 		"--username", postgres.Superuser, "--host", filepath.Join(dirOf(e, id), "run"), "--port", fmt.Sprint(at.Port))
@@ -163,7 +163,7 @@ func TestBackupUnderLoad(t *testing.T) {
 
 func TestBackupOfStopped(t *testing.T) {
 	e := enginetest.New(t)
-	ok(t, e.Create(t.Context(), "new", ""))
+	ok(t, e.Create(t.Context(), "new", enginetest.Version(t, e).Full))
 	create(t, e, "clean")
 	run(t, ann(t, e, e.Status("clean").Endpoint), "CREATE TABLE t AS SELECT generate_series(1, 1000) AS n")
 	ok(t, e.Stop(t.Context(), "clean"))
@@ -260,7 +260,7 @@ func TestTablespacesAreRefused(t *testing.T) {
 	space := enginetest.Dir(t)
 	owner := must[os.FileInfo](t)(os.Stat(filepath.Join(dirOf(e, "a"), "data"))).Sys().(*syscall.Stat_t)
 	ok(t, os.Chown(space, int(owner.Uid), int(owner.Gid)))
-	psql := exec.Command(filepath.Join(e.Versions()[0].Bin, "psql"), "-U", postgres.Superuser, "-h", filepath.Join(dirOf(e, "a"), "run"),
+	psql := exec.Command(filepath.Join(enginetest.Version(t, e).Bin, "psql"), "-U", postgres.Superuser, "-h", filepath.Join(dirOf(e, "a"), "run"),
 		"-p", fmt.Sprint(at.Port), "-c", "CREATE TABLESPACE attic LOCATION '"+space+"'")
 	if out, err := psql.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -277,7 +277,7 @@ func TestTablespacesAreRefused(t *testing.T) {
 
 func TestRestoreBeginsAnew(t *testing.T) {
 	e := enginetest.New(t)
-	ok(t, e.Create(t.Context(), "a", ""))
+	ok(t, e.Create(t.Context(), "a", enginetest.Version(t, e).Full))
 	if _, err := e.RestoreDir(t.Context(), "a"); !errors.Is(err, cloud.ErrExists) {
 		t.Errorf("RestoreDir of an engine: %v", err)
 	}
@@ -301,7 +301,7 @@ func TestRestoreBeginsAnew(t *testing.T) {
 
 func TestIncompatible(t *testing.T) {
 	e := enginetest.New(t)
-	ok(t, e.Create(t.Context(), "a", ""))
+	ok(t, e.Create(t.Context(), "a", enginetest.Version(t, e).Full))
 	good := must[postgres.Facts](t)(e.Backup(t.Context(), "a", (&shelf{}).store))
 	must[postgres.Version](t)(e.Compatible(t.Context(), good))
 	for says, change := range map[string]func(*postgres.Facts){

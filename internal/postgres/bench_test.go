@@ -28,7 +28,7 @@ func BenchmarkCreate(b *testing.B) {
 					}
 				}
 				b.StartTimer()
-				ok(b, e.Create(b.Context(), "a", ""))
+				ok(b, e.Create(b.Context(), "a", enginetest.Version(b, e).Full))
 				start(b, e, "a")
 				b.StopTimer()
 				ok(b, e.Remove(b.Context(), "a"))
@@ -41,8 +41,8 @@ func BenchmarkCreate(b *testing.B) {
 // BenchmarkInitdb is the same with PostgreSQL's own means.
 func BenchmarkInitdb(b *testing.B) {
 	e := enginetest.New(b)
-	bin := e.Versions()[0].Bin
-	ok(b, e.Create(b.Context(), "a", ""))
+	bin := enginetest.Version(b, e).Bin
+	ok(b, e.Create(b.Context(), "a", enginetest.Version(b, e).Full))
 	owner := must[os.FileInfo](b)(os.Stat(filepath.Join(dirOf(e, "a"), "data"))).Sys().(*syscall.Stat_t)
 	pg := func(program string, args ...string) {
 		cmd := exec.Command(filepath.Join(bin, program), args...)

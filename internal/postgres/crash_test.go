@@ -96,7 +96,7 @@ func orphan(t *testing.T, e *postgres.Engines) *exec.Cmd {
 	ok(t, e.Stop(t.Context(), "a"))
 	data := filepath.Join(dirOf(e, "a"), "data")
 	owner := must[os.FileInfo](t)(os.Stat(data)).Sys().(*syscall.Stat_t)
-	cmd := exec.Command(filepath.Join(e.Versions()[0].Bin, "postgres"), "-D", data,
+	cmd := exec.Command(filepath.Join(enginetest.Version(t, e).Bin, "postgres"), "-D", data,
 		"-c", "config_file="+filepath.Join(dirOf(e, "a"), "conf", "postgresql.conf"),
 		"-c", "port="+strconv.Itoa(at.Port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=")
 	cmd.Dir = data
@@ -159,7 +159,7 @@ func TestStrangersPidIsLeftAlone(t *testing.T) {
 // A server that cannot come up says why.
 func TestBrokenServer(t *testing.T) {
 	e := enginetest.New(t)
-	ok(t, e.Create(t.Context(), "a", ""))
+	ok(t, e.Create(t.Context(), "a", enginetest.Version(t, e).Full))
 	ok(t, os.WriteFile(filepath.Join(dirOf(e, "a"), "data/global/pg_control"), []byte("nonsense"), 0o600))
 	_, err := e.Start(t.Context(), "a", postgres.StartSpec{})
 	if err == nil || !strings.Contains(err.Error(), "pg_control") {

@@ -34,7 +34,7 @@ func TestStory(t *testing.T) {
 		t.Errorf("after Stop: %s, listens %v, the other %v", s, listens(at), listens(other))
 	}
 	ok(t, e.Stop(t.Context(), "a"))
-	ok(t, e.Create(t.Context(), "a", ""))
+	ok(t, e.Create(t.Context(), "a", enginetest.Version(t, e).Full))
 	if again := start(t, e, "a"); again != at {
 		t.Errorf("started again at %v, not at %v", again, at)
 	}
@@ -96,7 +96,7 @@ func TestPorts(t *testing.T) {
 	e := enginetest.New(t)
 	l := must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))
 	taken := l.Addr().(*net.TCPAddr).Port
-	ok(t, e.Create(t.Context(), "a", ""))
+	ok(t, e.Create(t.Context(), "a", enginetest.Version(t, e).Full))
 	_, err := e.Start(t.Context(), "a", postgres.StartSpec{Port: taken})
 	if p, is := errors.AsType[*postgres.PortTakenError](err); !is || p.Port != taken {
 		t.Errorf("Start on a taken port: %v, want PortTakenError", err)
@@ -124,7 +124,7 @@ func TestPorts(t *testing.T) {
 
 func TestCancelledStart(t *testing.T) {
 	e := enginetest.New(t)
-	ok(t, e.Create(t.Context(), "a", ""))
+	ok(t, e.Create(t.Context(), "a", enginetest.Version(t, e).Full))
 	for range 10 { // a server can be faster than we are
 		ctx, cancel := context.WithCancel(t.Context())
 		result := make(chan error)
@@ -226,7 +226,7 @@ func TestPrepare(t *testing.T) {
 			t.Errorf("%s: %s", d, diff)
 		}
 	}
-	start(t, e, must[string](t)("a", e.Create(t.Context(), "a", "")))
+	start(t, e, must[string](t)("a", e.Create(t.Context(), "a", enginetest.Version(t, e).Full)))
 	if left := names(t, filepath.Join(dir, "spares")); len(left) != len(want)-1 {
 		t.Errorf("Create did not take a spare: %v", left)
 	}
@@ -263,11 +263,11 @@ func TestUnreachable(t *testing.T) {
 	ok(t, os.Mkdir(closed, 0o700))
 	e := must[*postgres.Engines](t)(postgres.New(postgres.Config{Dir: filepath.Join(closed, "engines")}))
 	defer e.Close(t.Context())
-	err := e.Create(t.Context(), "a", "")
+	err := e.Create(t.Context(), "a", enginetest.Version(t, e).Full)
 	u, is := errors.AsType[*postgres.UnreachableError](err)
 	if !is || u.Path != closed || !strings.Contains(err.Error(), "chmod o+x "+closed) {
 		t.Errorf("Create: %v, want UnreachableError of %s", err, closed)
 	}
 	ok(t, os.Chmod(closed, 0o711))
-	ok(t, e.Create(t.Context(), "a", ""))
+	ok(t, e.Create(t.Context(), "a", enginetest.Version(t, e).Full))
 }

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -36,20 +35,20 @@ type Locale struct {
 }
 
 // facts gathers what is to know of the files in data, which version v runs.
-func facts(ctx context.Context, v Version, data string, l Locale) (Facts, controlData, error) {
-	c, err := readControlData(ctx, v, data)
+func facts(ctx context.Context, v Version, data string, l Locale) (Facts, control, error) {
+	raw, err := readControl(ctx, data)
 	if err != nil {
-		return Facts{}, nil, err
+		return Facts{}, control{}, fmt.Errorf("read pg_control: %w", err)
 	}
-	id, err1 := c.number("Database system identifier")
-	page, err2 := c.number("Database block size")
-	segment, err3 := c.number("Bytes per WAL segment")
-	sums, err4 := c.number("Data page checksum version")
+	c, err := parseControl(raw)
+	if err != nil {
+		return Facts{}, control{}, err
+	}
 	return Facts{
 		Version: v.Full, Major: v.Major,
 		System: runtime.GOOS, Architecture: runtime.GOARCH, Libc: libc(), Locale: l,
-		SystemID: id, PageSize: int(page), WALSegmentSize: int(segment), Checksums: sums != 0,
-	}, c, errors.Join(err1, err2, err3, err4)
+		SystemID: c.systemID, PageSize: int(c.pageSize), WALSegmentSize: int(c.segment), Checksums: c.checksums,
+	}, c, nil
 }
 
 // libc names this machine's C library. Those that do not tell their version,

@@ -71,7 +71,7 @@ func verifier(t testing.TB, password string) string {
 // create makes and starts engine id with master user ann and database app.
 func create(t testing.TB, e *postgres.Engines, id string) postgres.Endpoint {
 	t.Helper()
-	ok(t, e.Create(t.Context(), id, ""))
+	ok(t, e.Create(t.Context(), id, enginetest.Version(t, e).Full))
 	at := start(t, e, id)
 	ok(t, e.SetMaster(t.Context(), id, postgres.Master{User: "ann", Verifier: verifier(t, password), Database: "app"}))
 	return at

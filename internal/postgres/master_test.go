@@ -81,7 +81,7 @@ func TestSetMasterAgain(t *testing.T) {
 
 func TestStrangeNames(t *testing.T) {
 	e := enginetest.New(t)
-	ok(t, e.Create(t.Context(), "a", ""))
+	ok(t, e.Create(t.Context(), "a", enginetest.Version(t, e).Full))
 	at := start(t, e, "a")
 	for i, name := range []string{`o"brien`, `x'; DROP TABLE t; --`, "Ünï çödé", "select", `back\slash`, strings.Repeat("n", 63)} {
 		ok(t, e.SetMaster(t.Context(), "a", postgres.Master{User: name, Verifier: verifier(t, password), Database: "db " + name[:len(name)/2]}))
@@ -113,14 +113,14 @@ func TestStrangeNames(t *testing.T) {
 // with what ScramVerifier made of the same password.
 func TestPasswords(t *testing.T) {
 	e := enginetest.New(t)
-	ok(t, e.Create(t.Context(), "a", ""))
+	ok(t, e.Create(t.Context(), "a", enginetest.Version(t, e).Full))
 	at := start(t, e, "a")
 	for _, password := range []string{
 		"simple", " spaces  inside ", `quote'"back\slash`, "pässwörd", "pa\u0308sswo\u0308rd", "ⅸ ℡ ﬁ", "no\u00a0break",
 		"soft\u00adhyphen", "\u0627\u0644\u0639\u0631", "\u0627x", "bell\u0007", "ßẞ Straße", "😀 emoji", "\xff\xfe", "日本語", "\u200b",
 	} {
 		ok(t, e.SetMaster(t.Context(), "a", postgres.Master{User: "ann", Verifier: verifier(t, password)}))
-		psql := exec.Command(filepath.Join(e.Versions()[0].Bin, "psql"), "-h", at.Host, "-p", fmt.Sprint(at.Port), "-U", "ann", "-d", "postgres", "-c", "SELECT 1")
+		psql := exec.Command(filepath.Join(enginetest.Version(t, e).Bin, "psql"), "-h", at.Host, "-p", fmt.Sprint(at.Port), "-U", "ann", "-d", "postgres", "-c", "SELECT 1")
 		psql.Env = []string{"PGPASSWORD=" + password, "PGSSLMODE=verify-full", "PGSSLROOTCERT=" + e.CAFile(), "PATH=/usr/bin:/bin", "HOME=/nonexistent"}
 		if out, err := psql.CombinedOutput(); err != nil {
 			t.Errorf("%q: %v: %s", password, err, out)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -100,6 +101,20 @@ func prepare() (string, error) {
 	}
 	defer e.Close(context.Background())
 	return dir, e.Prepare(context.Background())
+}
+
+// Version is the version that tests create engines of: the variable
+// POSTGRES_VERSION of the environment, or else the newest that is installed.
+func Version(t testing.TB, e *postgres.Engines) postgres.Version {
+	t.Helper()
+	want := os.Getenv("POSTGRES_VERSION")
+	for _, v := range e.Versions() {
+		if want == "" || want == v.Full || want == strconv.Itoa(v.Major) {
+			return v
+		}
+	}
+	t.Fatal(&postgres.NotInstalledError{Version: want})
+	return postgres.Version{}
 }
 
 // Main runs the tests of a program and removes what this package made.
