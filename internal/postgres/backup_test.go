@@ -106,20 +106,20 @@ func TestBackupUnderLoad(t *testing.T) {
 	run(t, c, "CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL)",
 		"CREATE TABLE history (id bigserial PRIMARY KEY, amount int, filler text)",
 		"CREATE UNLOGGED TABLE scratch AS SELECT generate_series(1, 1000) AS n",
-		"INSERT INTO account SELECT n, 100 FROM generate_series(1, 20000) AS n")
+		"INSERT INTO account SELECT n, 100 FROM generate_series(1, 5000) AS n")
 	ctx, stop := context.WithCancel(t.Context())
 	var load sync.WaitGroup
 	for n := range 3 {
 		conn := ann(t, e, at)
 		load.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				from, to, amount := rand.IntN(20000)+1, rand.IntN(20000)+1, rand.IntN(50)
+				from, to, amount := rand.IntN(5000)+1, rand.IntN(5000)+1, rand.IntN(50)
 				_, err := conn.Exec(context.WithoutCancel(ctx), fmt.Sprintf(`
 					UPDATE account SET balance = balance - %d WHERE id = %d;
 					INSERT INTO history (amount, filler) VALUES (%[1]d, repeat('x', 500));
 					UPDATE account SET balance = balance + %[1]d WHERE id = %d`, amount, min(from, to), max(from, to)))
-				if err == nil && i%20 == 0 {
-					_, err = conn.Exec(context.WithoutCancel(ctx), fmt.Sprintf(`DROP TABLE IF EXISTS t%d; CREATE TABLE t%[1]d AS SELECT * FROM account LIMIT 5000`, n))
+				if err == nil && i%100 == 0 {
+					_, err = conn.Exec(context.WithoutCancel(ctx), fmt.Sprintf(`DROP TABLE IF EXISTS t%d; CREATE TABLE t%[1]d AS SELECT * FROM account`, n))
 				}
 				if err != nil && !strings.Contains(err.Error(), "40P01") { // a deadlock is part of it
 					t.Error(err)
@@ -146,7 +146,7 @@ func TestBackupUnderLoad(t *testing.T) {
 	s.restore(t, e, "b", facts)
 	b := start(t, e, "b")
 	r := ann(t, e, b)
-	if sum := query[int](t, r, "SELECT sum(balance)::int FROM account"); sum != 20000*100 {
+	if sum := query[int](t, r, "SELECT sum(balance)::int FROM account"); sum != 5000*100 {
 		t.Errorf("the balances sum up to %d", sum)
 	}
 	if n := query[int](t, r, "SELECT count(*)::int FROM history"); n < 50 || n > moved() {

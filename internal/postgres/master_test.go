@@ -43,7 +43,7 @@ func TestMasterMay(t *testing.T) {
 	c := ann(t, e, create(t, e, "a"))
 	run(t, c,
 		"CREATE ROLE reader LOGIN PASSWORD 'x'", "CREATE DATABASE another", "CREATE SCHEMA s", "CREATE TABLE s.t (line text)", "GRANT USAGE ON SCHEMA s TO reader",
-		"CREATE EXTENSION hstore", "SELECT * FROM pg_stat_activity", "CHECKPOINT", "GRANT rds_superuser TO reader", "GRANT pg_monitor TO reader")
+		"CREATE EXTENSION hstore", "SELECT * FROM pg_stat_activity", "GRANT rds_superuser TO reader", "GRANT pg_monitor TO reader")
 	for _, no := range []string{
 		"CREATE ROLE root SUPERUSER", "ALTER ROLE ann SUPERUSER", "ALTER ROLE rdsadmin PASSWORD 'x'", "SET ROLE rdsadmin",
 		"DROP DATABASE rdsadmin", "ALTER SYSTEM SET fsync = off", "GRANT rdsadmin TO ann", "CREATE EXTENSION file_fdw",
@@ -60,7 +60,10 @@ func TestMasterMay(t *testing.T) {
 func TestSetMasterAgain(t *testing.T) {
 	e := enginetest.New(t)
 	at := create(t, e, "a")
-	run(t, ann(t, e, at), "CREATE TABLE t (n int)", "DROP ROLE IF EXISTS rds_iam")
+	run(t, ann(t, e, at), "CREATE TABLE t (n int)")
+	if v := enginetest.Version(t, e); v.Major < 16 { // from then on, it may not
+		run(t, ann(t, e, at), "DROP ROLE rds_iam")
+	}
 	m := postgres.Master{User: "ann", Verifier: verifier(t, "another"), Database: "app"}
 	for range 2 {
 		ok(t, e.SetMaster(t.Context(), "a", m))

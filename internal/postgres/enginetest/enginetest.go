@@ -108,12 +108,14 @@ func prepare() (string, error) {
 func Version(t testing.TB, e *postgres.Engines) postgres.Version {
 	t.Helper()
 	want := os.Getenv("POSTGRES_VERSION")
+	var found []string
 	for _, v := range e.Versions() {
+		found = append(found, v.Full)
 		if want == "" || want == v.Full || want == strconv.Itoa(v.Major) {
 			return v
 		}
 	}
-	t.Fatal(&postgres.NotInstalledError{Version: want})
+	t.Fatal(&postgres.NotInstalledError{Version: want, Found: found})
 	return postgres.Version{}
 }
 
