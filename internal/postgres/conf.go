@@ -83,6 +83,9 @@ func (e *Engines) writeConf(id string, v Version) error {
 	if err != nil {
 		return fmt.Errorf("find own user: %w", err)
 	}
+	if err := e.tls.make(e.host, e.user); err != nil {
+		return err
+	}
 	dir := e.confDir(id)
 	if err := errors.Join(os.MkdirAll(dir, 0o711), os.Chmod(dir, 0o711)); err != nil {
 		return err

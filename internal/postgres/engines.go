@@ -72,7 +72,7 @@ type Engines struct {
 	bin  string
 	user account
 	log  *slog.Logger
-	tls  *certificates
+	tls  certificates
 
 	unsafe bool
 
@@ -100,8 +100,8 @@ type engine struct {
 	server *supervision // nil before the first start
 }
 
-// New prepares dir for use: makes what is missing, renews certificates, removes
-// what a process that died left half done. It starts no process, and it
+// New prepares dir for use: makes what is missing, removes what a process that
+// died left half done. It starts no process, and it
 // succeeds on a machine without PostgreSQL: what needs one says so with
 // NotInstalledError.
 func New(cfg Config) (*Engines, error) {
@@ -130,9 +130,7 @@ func New(cfg Config) (*Engines, error) {
 	if err := e.makeDirs(); err != nil {
 		return nil, err
 	}
-	if e.tls, err = openCertificates(e.path("tls"), e.host, user); err != nil {
-		return nil, err
-	}
+	e.tls = certificatesIn(e.path("tls"))
 	return e, nil
 }
 
@@ -169,7 +167,7 @@ func sweep(dir string) error {
 }
 
 // CAFile is the path of the PEM certificate that clients verify engines with
-// (sslrootcert). Anybody may read it.
+// (sslrootcert). Anybody may read it. It is there once an engine runs.
 func (e *Engines) CAFile() string { return e.tls.caFile }
 
 // IDs lists the engines that exist on disk, running or not, in order, so that

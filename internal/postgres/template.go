@@ -26,7 +26,7 @@ const Superuser = "rdsadmin"
 func templateName(v Version) string { return v.Full + "-" + templateFormat }
 
 // Prepare makes what lets Create be quick, for every installed version: a
-// template, which takes an initdb, and a copy of it. Call it in the background
+// template, which takes an initdb, and a copy of it; and the certificates. Call it in the background
 // after New; Create does not depend on it. It also removes what it made for
 // versions that are not installed any more. A NotInstalledError says that there
 // is no version at all.
@@ -35,7 +35,7 @@ func (e *Engines) Prepare(ctx context.Context) error {
 	if len(have) == 0 {
 		return e.NotInstalled("")
 	}
-	err := e.prune(have)
+	err := errors.Join(e.tls.make(e.host, e.user), e.prune(have))
 	for _, v := range have {
 		err = errors.Join(err, e.makeSpare(ctx, v))
 	}

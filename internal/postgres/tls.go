@@ -15,13 +15,24 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
 // certificates are the files that engines speak TLS with: a CA of this
 // installation, and one certificate for its host that all engines share.
 type certificates struct {
-	caFile, certFile, keyFile string
+	caFile, caKeyFile, certFile, keyFile string
+
+	mu    sync.Mutex
+	ready bool
+}
+
+func certificatesIn(dir string) certificates {
+	return certificates{
+		caFile: filepath.Join(dir, "ca.crt"), caKeyFile: filepath.Join(dir, "ca.key"),
+		certFile: filepath.Join(dir, "server.crt"), keyFile: filepath.Join(dir, "server.key"),
+	}
 }
 
 // How long certificates are good for, and how long before its end one is
@@ -32,28 +43,31 @@ const (
 	certRenew = 180 * 24 * time.Hour
 )
 
-// openCertificates makes what is missing in dir, out of date or not for host.
-// The CA is made once; its key never leaves dir/ca.key (0600, this process's
-// user). The engines' key is the engine user's.
-func openCertificates(dir, host string, user account) (*certificates, error) {
-	c := &certificates{
-		caFile:   filepath.Join(dir, "ca.crt"),
-		certFile: filepath.Join(dir, "server.crt"),
-		keyFile:  filepath.Join(dir, "server.key"),
+// make makes what is missing, out of date or not for host, and looks only once
+// in the life of this process. It is left until the first engine starts, or
+// Prepare: keys are slow to make, and so is it to sync them. The CA is made
+// once; its key never leaves ca.key (0600, this process's user). The engines'
+// key is the engine user's.
+func (c *certificates) make(host string, user account) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ready {
+		return nil
 	}
-	ca, caKey, err := openCA(c.caFile, filepath.Join(dir, "ca.key"))
+	ca, caKey, err := openCA(c.caFile, c.caKeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("open certificate authority in %s: %w", dir, err)
+		return fmt.Errorf("open certificate authority %s: %w", c.caFile, err)
 	}
 	if !c.current(ca, host) {
 		if err := c.issue(ca, caKey, host); err != nil {
-			return nil, fmt.Errorf("issue certificate for %s: %w", host, err)
+			return fmt.Errorf("issue certificate for %s: %w", host, err)
 		}
 	}
 	if err := user.own(c.keyFile); err != nil {
-		return nil, fmt.Errorf("give key to engine user: %w", err)
+		return fmt.Errorf("give key to engine user: %w", err)
 	}
-	return c, nil
+	c.ready = true
+	return nil
 }
 
 // openCA reads the authority, or makes it. The certificate is written last, so

@@ -13,8 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"borealis/internal/durable"
 )
 
 // addressFile is where a running server says how its operator reaches it. It is
@@ -62,7 +60,7 @@ func (s *Server) listenForOperator(ctx context.Context, endpoint string) (*opera
 	}}
 	text, err := json.Marshal(operatorAddress{Socket: path, Endpoint: endpoint})
 	if err == nil {
-		err = errors.Join(os.Chmod(path, 0o600), durable.WriteFile(s.dir.join(addressFile), text, 0o600))
+		err = errors.Join(os.Chmod(path, 0o600), replaceFile(s.dir.join(addressFile), text))
 	}
 	if err != nil {
 		door.remove()
@@ -77,8 +75,8 @@ func (s *Server) sweepDoor() error {
 		os.Remove(at.Socket)
 		os.Remove(filepath.Dir(at.Socket)) // which is not removed if anything else is in it
 	}
-	err := durable.RemoveTemps(s.dir.join("operator"))
-	for _, name := range []string{addressFile, "operator/socket"} {
+	var err error
+	for _, name := range []string{addressFile, addressFile + halfMade, "operator/socket"} {
 		if rerr := os.Remove(s.dir.join(name)); !errors.Is(rerr, fs.ErrNotExist) {
 			err = errors.Join(err, rerr)
 		}
@@ -195,4 +193,16 @@ func (r *remote) ask(ctx context.Context, method string, body io.Reader, out any
 		return errors.New(refused.Error)
 	}
 	return json.NewDecoder(resp.Body).Decode(out)
+}
+
+// halfMade ends the name of a file that replaceFile is at.
+const halfMade = ".new"
+
+// replaceFile makes a file hold data, all at once but not durably: what a server
+// that runs says of itself need not survive a power cut, for the server does not.
+func replaceFile(path string, data []byte) error {
+	if err := os.WriteFile(path+halfMade, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+halfMade, path)
 }

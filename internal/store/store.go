@@ -44,7 +44,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	write.SetMaxOpenConns(1)
-	if err := migrate(ctx, write); err != nil {
+	if err := migrateFast(ctx, write); err != nil {
 		write.Close()
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
@@ -67,6 +67,21 @@ func dsn(path, lock string) string {
 		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "secure_delete(1)", "foreign_keys(1)", "busy_timeout(10000)"},
 	}
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+}
+
+// migrateFast is migrate without a sync for each migration. If the power fails
+// before the first write after it, which syncs all of the log, the newest
+// migrations are gone and the next Open does them again.
+func migrateFast(ctx context.Context, db *sql.DB) error {
+	if _, err := db.ExecContext(ctx, "PRAGMA synchronous = NORMAL"); err != nil {
+		return err
+	}
+	if err := migrate(ctx, db); err != nil {
+		return err
+	}
+	// A connection that replaces this one is made with FULL anyhow.
+	_, err := db.ExecContext(ctx, "PRAGMA synchronous = FULL")
+	return err
 }
 
 // migrate brings the schema up to the newest migration.
