@@ -72,7 +72,7 @@ type Engines struct {
 	bin  string
 	user account
 	log  *slog.Logger
-	tls  certificates
+	tls  *certificates
 
 	unsafe bool
 
@@ -130,7 +130,7 @@ func New(cfg Config) (*Engines, error) {
 	if err := e.makeDirs(); err != nil {
 		return nil, err
 	}
-	e.tls = certificatesIn(e.path("tls"))
+	e.tls = newCertificates(e.path("tls"))
 	return e, nil
 }
 

@@ -207,8 +207,8 @@ func TestCertificates(t *testing.T) {
 	dir := t.TempDir()
 	open := func(host string) (*certificates, *x509.Certificate, *x509.Certificate) {
 		t.Helper()
-		c, err := openCertificates(dir, host, account{})
-		if err != nil {
+		c := newCertificates(dir)
+		if err := c.make(host, account{}); err != nil {
 			t.Fatal(err)
 		}
 		ca, err1 := readCertificate(c.caFile)

@@ -28,8 +28,8 @@ type certificates struct {
 	ready bool
 }
 
-func certificatesIn(dir string) certificates {
-	return certificates{
+func newCertificates(dir string) *certificates {
+	return &certificates{
 		caFile: filepath.Join(dir, "ca.crt"), caKeyFile: filepath.Join(dir, "ca.key"),
 		certFile: filepath.Join(dir, "server.crt"), keyFile: filepath.Join(dir, "server.key"),
 	}
