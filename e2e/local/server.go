@@ -100,8 +100,8 @@ func (s *Server) Start(ctx context.Context, listen string, more ...string) error
 		s.Endpoint = f[len(f)-1]
 		return nil
 	case <-ctx.Done():
-		_ = s.cmd.Process.Kill()
-		<-s.exited
+		_ = s.cmd.Process.Kill() // it may have ended by itself
+		<-s.exited               //nolint:errcheck // it was killed
 		return context.Cause(ctx)
 	}
 }
@@ -124,8 +124,8 @@ func (s *Server) end(sig os.Signal) error {
 	case err := <-s.exited:
 		return err
 	case <-time.After(time.Minute):
-		_ = s.cmd.Process.Kill()
-		<-s.exited
+		_ = s.cmd.Process.Kill() // it may have ended by itself
+		<-s.exited               //nolint:errcheck // it was killed
 		return errors.New("borealis serve did not end within a minute and was killed")
 	}
 }

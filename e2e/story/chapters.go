@@ -212,7 +212,7 @@ func (s *Story) strangers(ctx context.Context) error {
 		return err
 	}
 	if n := len(seen.DBClusterSnapshots); n != 0 {
-		return fmt.Errorf("Eve sees %d shared snapshots", n)
+		return fmt.Errorf("the stranger sees %d shared snapshots", n)
 	}
 	s.Did(s.eve.Name, "sees no shared snapshot at all")
 	return nil
@@ -240,7 +240,7 @@ func (s *Story) share(ctx context.Context) error {
 		return err
 	}
 	if got := *copied.DBClusterSnapshots[0].KmsKeyId; got != *key.KeyMetadata.Arn {
-		return fmt.Errorf("B's copy is under %s, not under its own key", got)
+		return fmt.Errorf("the target's copy is under %s, not under its own key", got)
 	}
 	return nil
 }

@@ -273,14 +273,14 @@ func parseReply(t testing.TB, res *http.Response, b []byte) reply {
 		var e struct {
 			XMLName   xml.Name
 			Error     struct{ Type, Code, Message string }
-			RequestId string
+			RequestID string `xml:"RequestId"`
 		}
 		if err := xml.Unmarshal(b, &e); err != nil {
 			t.Errorf("%q is not XML: %v", b, err)
 		}
 		out.code, out.message, out.kind = e.Error.Code, e.Error.Message, e.Error.Type
-		if e.XMLName.Local == "ErrorResponse" && e.RequestId != id {
-			t.Errorf("the body's request id %q is not the header's %q", e.RequestId, id)
+		if e.XMLName.Local == "ErrorResponse" && e.RequestID != id {
+			t.Errorf("the body's request id %q is not the header's %q", e.RequestID, id)
 		}
 	default:
 		t.Errorf("Content-Type %q, body %q", ct, b)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"regexp"
 	"strings"
@@ -33,7 +32,7 @@ type RootKey struct {
 }
 
 // Format prints the key without its secret, whatever the verb.
-func (k RootKey) Format(f fmt.State, _ rune) { io.WriteString(f, k.AccessKeyID) }
+func (k RootKey) Format(f fmt.State, _ rune) { fmt.Fprint(f, k.AccessKeyID) }
 
 // LogValue is the key without its secret.
 func (k RootKey) LogValue() slog.Value { return slog.StringValue(k.AccessKeyID) }

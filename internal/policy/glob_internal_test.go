@@ -31,3 +31,11 @@ func TestGlobIsNotExponential(t *testing.T) {
 		t.Error("matched")
 	}
 }
+
+func TestGlobAny(t *testing.T) {
+	for pattern, want := range map[string]bool{"*": true, "**": true, "": false, "?": false, "*?": false, "a*": false, "\ufffd": false} {
+		if got := toGlob(pattern).any(); got != want {
+			t.Errorf("%q matches everything: %v", pattern, got)
+		}
+	}
+}

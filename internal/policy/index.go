@@ -29,7 +29,7 @@ func (s *Statement) services() (names map[string]bool, ok bool) {
 	names = map[string]bool{}
 	for _, a := range s.actions {
 		service, _, found := strings.Cut(string(a.glob), ":")
-		if !found || s.notAction || strings.ContainsAny(service, "\xff\xfe") {
+		if !found || s.notAction || strings.IndexByte(service, 0xff) >= 0 || strings.IndexByte(service, 0xfe) >= 0 {
 			return nil, false
 		}
 		names[service] = true

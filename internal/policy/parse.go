@@ -161,7 +161,7 @@ func (d *draft) readStatements(n *node) error {
 	return nil
 }
 
-func (s *draftStatement) read(n *node) error {
+func (d *draftStatement) read(n *node) error {
 	if n.kind != '{' {
 		return fmt.Errorf("is not an object")
 	}
@@ -170,20 +170,20 @@ func (s *draftStatement) read(n *node) error {
 		var err error
 		switch m.name {
 		case "Sid":
-			err = m.text(&s.sid)
+			err = m.text(&d.sid)
 		case "Effect":
-			err = m.text(&s.effect)
+			err = m.text(&d.effect)
 		case "Principal", "NotPrincipal":
-			s.notPrincipal = m.name == "NotPrincipal"
-			err = m.once(&s.principal)
+			d.notPrincipal = m.name == "NotPrincipal"
+			err = m.once(&d.principal)
 		case "Action", "NotAction":
-			s.notAction = m.name == "NotAction"
-			err = m.listOnce(&s.action, &s.actions)
+			d.notAction = m.name == "NotAction"
+			err = m.listOnce(&d.action, &d.actions)
 		case "Resource", "NotResource":
-			s.notResource = m.name == "NotResource"
-			err = m.listOnce(&s.resource, &s.resources)
+			d.notResource = m.name == "NotResource"
+			err = m.listOnce(&d.resource, &d.resources)
 		case "Condition":
-			err = s.readConditions(&m.value)
+			err = d.readConditions(&m.value)
 		default:
 			err = fmt.Errorf("has an element %q", m.name)
 		}
@@ -191,8 +191,8 @@ func (s *draftStatement) read(n *node) error {
 			return err
 		}
 	}
-	if !equalFold(s.effect, "Allow") && !equalFold(s.effect, "Deny") {
-		return fmt.Errorf("has the Effect %q", s.effect)
+	if !equalFold(d.effect, "Allow") && !equalFold(d.effect, "Deny") {
+		return fmt.Errorf("has the Effect %q", d.effect)
 	}
 	return nil
 }
@@ -222,7 +222,7 @@ func (m *member) listOnce(to **node, list *[]string) error {
 	return m.once(to)
 }
 
-func (s *draftStatement) readConditions(n *node) error {
+func (d *draftStatement) readConditions(n *node) error {
 	if n.kind != '{' {
 		return fmt.Errorf("has a Condition that is not an object")
 	}
@@ -238,7 +238,7 @@ func (s *draftStatement) readConditions(n *node) error {
 			if !ok {
 				return fmt.Errorf("has a condition key %q whose values are not strings", k.name)
 			}
-			s.conditions = append(s.conditions, draftCondition{op.name, k.name, values})
+			d.conditions = append(d.conditions, draftCondition{op.name, k.name, values})
 		}
 	}
 	return nil

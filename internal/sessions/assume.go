@@ -252,7 +252,7 @@ func packed(s session) (*int32, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pack session policy: %w", err)
 	}
-	write := func(text string) { w.Write([]byte(text + "\x00")) } // memory takes all there is
+	write := func(text string) { fmt.Fprint(w, text, "\x00") } // memory takes all there is
 	write(s.Policy)
 	for _, arn := range s.PolicyARNs {
 		write(arn)

@@ -398,7 +398,7 @@ func TestManyKeysAtOnce(t *testing.T) {
 
 func TestCredentialKeepsItsSecret(t *testing.T) {
 	c := sigv4.Credential{Secret: longSecret, Caller: cloud.Caller{ARN: "arn:aws:iam::111122223333:user/ann"}}
-	for _, s := range []string{fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), fmt.Sprintf("%s", &c), c.LogValue().String()} {
+	for _, s := range []string{fmt.Sprint(c), fmt.Sprintf("%+v", c), fmt.Sprintf("%#v", c), c.String(), c.LogValue().String()} {
 		if strings.Contains(s, longSecret) {
 			t.Errorf("printed %q", s)
 		}

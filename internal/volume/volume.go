@@ -56,15 +56,23 @@ var (
 // marshalling one is an error.
 type DataKey []byte
 
-func (DataKey) String() string               { return "REDACTED" }
-func (DataKey) GoString() string             { return "REDACTED" }
-func (DataKey) LogValue() slog.Value         { return slog.StringValue("REDACTED") }
+func (DataKey) String() string { return "REDACTED" }
+
+// GoString is String.
+func (DataKey) GoString() string { return "REDACTED" }
+
+// LogValue is String.
+func (DataKey) LogValue() slog.Value { return slog.StringValue("REDACTED") }
+
+// MarshalText refuses.
 func (DataKey) MarshalText() ([]byte, error) { return nil, errors.New("data key kept back") }
 
 // A Digest is a SHA-256 value. Its text form is 64 hexadecimal digits.
 type Digest [32]byte
 
-func (d Digest) String() string               { return hex.EncodeToString(d[:]) }
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// MarshalText writes the text form.
 func (d Digest) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, d[:]), nil }
 
 // UnmarshalText reads the text form.
