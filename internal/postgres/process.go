@@ -26,7 +26,7 @@ type process struct {
 	g       *engine
 	id      string
 	port    int
-	program string
+	version Version
 	args    []string
 }
 
@@ -35,12 +35,15 @@ func (p *process) run(ctx context.Context, hurry <-chan struct{}, ready func()) 
 	if err := p.engines.stopOrphans(ctx, p.engines.dataDir(p.id)); err != nil {
 		return err
 	}
+	if err := p.engines.resumeRecovery(ctx, p.id, p.version); err != nil {
+		return err
+	}
 	log, err := openLog(p.engines.logFile(p.id))
 	if err != nil {
 		return err
 	}
 	defer log.file.Close()
-	cmd := exec.Command(p.program, p.args...)
+	cmd := exec.Command(p.version.program("postgres"), p.args...)
 	cmd.Dir = p.engines.dataDir(p.id)
 	cmd.Env = environment()
 	cmd.Stdout, cmd.Stderr = log.file, log.file
@@ -58,6 +61,7 @@ func (p *process) run(ctx context.Context, hurry <-chan struct{}, ready func()) 
 	attend.Go(func() {
 		up, refused = p.await(ctx, exited)
 		if up {
+			p.engines.recovered(p.id)
 			ready()
 			log.keepShort(ctx, exited)
 		}
