@@ -85,9 +85,13 @@ func tempDir(t *testing.T) string {
 }
 
 // noneLeft fails t if a process still has the server's directory on its command
-// line: a PostgreSQL server that nobody looks after.
+// line: a PostgreSQL server that nobody looks after. One that the kernel has
+// told to end, because the server that ran it was killed, may take a moment.
 func noneLeft(t *testing.T, s *local.Server) {
 	t.Helper()
+	for end := time.Now().Add(10 * time.Second); len(processes(s.Dir)) > 0 && time.Now().Before(end); {
+		pause(context.WithoutCancel(t.Context()), 20*time.Millisecond)
+	}
 	for _, p := range processes(s.Dir) {
 		t.Errorf("left behind: %s", p)
 	}

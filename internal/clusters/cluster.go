@@ -222,6 +222,9 @@ func (v *View) DescribeDBClusters(ctx context.Context, in *rds.DescribeDBCluster
 		all, out.Marker, err = page(all, in.Marker, in.MaxRecords)
 		for _, c := range all {
 			shape := c.shape(members[c.ID])
+			if c.Status == ClusterAvailable && v.live().returns(c.ID) {
+				shape.Status = new(string(ClusterStarting))
+			}
 			if c.Status == ClusterCreating {
 				shape.PercentProgress = new(strconv.Itoa(int(v.live().percent(c.ID))))
 			}

@@ -160,7 +160,11 @@ func (v *View) DescribeDBInstances(ctx context.Context, in *rds.DescribeDBInstan
 		})
 		all, out.Marker, err = page(all, in.Marker, in.MaxRecords)
 		for _, i := range all {
-			out.DBInstances = append(out.DBInstances, *i.shape(of[i.ID]))
+			shape := i.shape(of[i.ID])
+			if i.Status == InstanceAvailable && v.live().returns(i.ClusterID) {
+				shape.DBInstanceStatus = new(string(InstanceStarting))
+			}
+			out.DBInstances = append(out.DBInstances, *shape)
 		}
 		return err
 	})

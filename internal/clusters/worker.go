@@ -16,9 +16,10 @@ type state struct {
 	owner string        // of leases: this process
 	woken chan struct{} // holds a token when there may be new operations
 
-	mu      sync.Mutex
-	cancels map[string]context.CancelCauseFunc // of running operations, by subject
-	moved   map[string]progress                // by subject
+	mu        sync.Mutex
+	cancels   map[string]context.CancelCauseFunc // of running operations, by subject
+	moved     map[string]progress                // by subject
+	returning map[string]bool                    // clusters whose engine is being brought back
 }
 
 type progress struct{ done, total int64 }
@@ -28,9 +29,18 @@ func (s *Service) live() *state {
 		s.state = &state{
 			owner: newID("process-"), woken: make(chan struct{}, 1),
 			cancels: map[string]context.CancelCauseFunc{}, moved: map[string]progress{},
+			returning: map[string]bool{},
 		}
 	})
 	return s.state
+}
+
+// returns reports whether the engine of a cluster, which ran when the process
+// before this one ended, is not back yet.
+func (st *state) returns(cluster string) bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.returning[cluster]
 }
 
 // percent is how much of the work on subject is done: 100 only when it is over.
@@ -102,12 +112,14 @@ func (s *Service) Run(ctx context.Context) error {
 		w.bulk = make(chan struct{}, 4)
 	}
 	defer w.wg.Wait()
+	back, err := w.takeOver(ctx)
+	if err != nil {
+		return fmt.Errorf("take over: %w", err)
+	}
 	if err := s.Reconcile(ctx); err != nil {
 		return fmt.Errorf("sweep: %w", err)
 	}
-	if err := w.takeOver(ctx); err != nil {
-		return fmt.Errorf("take over: %w", err)
-	}
+	w.bringAllBack(ctx, back)
 	for {
 		next, err := w.dispatch(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -126,11 +138,10 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// takeOver frees the leases of processes that are no more, and brings back the
-// engines that are to run.
-func (w *worker) takeOver(ctx context.Context) error {
-	var back []Cluster
-	err := w.Store.Update(ctx, func(tx Tx) error {
+// takeOver frees the leases of processes that are no more, and returns the
+// clusters whose engines are to be brought back. They are busy from now on.
+func (w *worker) takeOver(ctx context.Context) (back []Cluster, err error) {
+	err = w.Store.Update(ctx, func(tx Tx) error {
 		ops, err := tx.Operations()
 		if err != nil {
 			return err
@@ -149,11 +160,19 @@ func (w *worker) takeOver(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
+	st := w.live()
+	st.mu.Lock()
+	defer st.mu.Unlock()
 	for _, c := range back {
-		w.busy[c.ID] = true
+		w.busy[c.ID], st.returning[c.ID] = true, true
 	}
+	return back, nil
+}
+
+// bringAllBack brings back the engines of clusters, a few at once.
+func (w *worker) bringAllBack(ctx context.Context, back []Cluster) {
 	for _, c := range back {
 		w.wg.Go(func() {
 			w.quick <- struct{}{}
@@ -161,13 +180,17 @@ func (w *worker) takeOver(ctx context.Context) error {
 			w.bringBack(ctx, c)
 		})
 	}
-	return nil
 }
 
-func (w *worker) free(lane string) {
+// free lets operations on a cluster begin whose engine is back.
+func (w *worker) free(cluster string) {
 	w.mu.Lock()
-	delete(w.busy, lane)
+	delete(w.busy, cluster)
 	w.mu.Unlock()
+	st := w.live()
+	st.mu.Lock()
+	delete(st.returning, cluster)
+	st.mu.Unlock()
 	w.wake()
 }
 

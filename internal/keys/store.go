@@ -48,6 +48,8 @@ type Tx interface {
 	// Retirable lists the grants on keys of every account in one Region whose
 	// retiring principal has this unique id.
 	Retirable(r cloud.Region, retiring, after string, n int) ([]Grant, error)
+	// RetirableRegions lists the Regions with keys that have retirable grants.
+	RetirableRegions() ([]cloud.Region, error)
 	// CountGrants counts the grants on a key.
 	CountGrants(Ref) (int, error)
 	PutGrant(Grant) error

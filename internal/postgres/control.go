@@ -136,6 +136,9 @@ type control struct {
 	pageSize  uint32
 	segment   uint32 // bytes of a WAL segment
 	checksums bool
+	// recovering says that the end of the backup that the files were restored
+	// from has not been reached yet.
+	recovering bool
 }
 
 // Places in pg_control that have not moved since version 11, and what marks
@@ -144,6 +147,7 @@ const (
 	stateAt, stateClean = 16, 1
 	redoAt, timelineAt  = 40, 48
 	floatFormat         = 1234567.0
+	backupStartBefore   = 56
 )
 
 func parseControl(raw []byte) (control, error) {
@@ -162,6 +166,7 @@ func parseControl(raw []byte) (control, error) {
 		systemID: u64(raw), clean: u32(raw[stateAt:]) == stateClean,
 		redo: u64(raw[redoAt:]), timeline: u32(raw[timelineAt:]),
 		pageSize: u32(raw[mark+8:]), segment: u32(raw[mark+20:]), checksums: u32(raw[mark+44:]) != 0,
+		recovering: u64(raw[mark-backupStartBefore:]) != 0,
 	}, nil
 }
 

@@ -154,7 +154,7 @@ func (e *Engines) startSomewhere(ctx context.Context, g *engine, v Version, spec
 func (e *Engines) launch(ctx context.Context, g *engine, v Version, port int) error {
 	p := &process{
 		engines: e, g: g, id: g.id, port: port,
-		version: v, args: e.arguments(g.id, port),
+		program: v.program("postgres"), args: e.arguments(g.id, port),
 	}
 	g.set(Status{State: Starting, Endpoint: Endpoint{e.host, port}, Version: v.Full})
 	s := newSupervision()

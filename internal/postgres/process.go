@@ -26,7 +26,7 @@ type process struct {
 	g       *engine
 	id      string
 	port    int
-	version Version
+	program string
 	args    []string
 }
 
@@ -35,7 +35,7 @@ func (p *process) run(ctx context.Context, hurry <-chan struct{}, ready func()) 
 	if err := p.engines.stopOrphans(ctx, p.engines.dataDir(p.id)); err != nil {
 		return err
 	}
-	if err := p.engines.resumeRecovery(ctx, p.id, p.version); err != nil {
+	if err := p.engines.resumeRecovery(ctx, p.id); err != nil {
 		return err
 	}
 	log, err := openLog(p.engines.logFile(p.id))
@@ -43,7 +43,7 @@ func (p *process) run(ctx context.Context, hurry <-chan struct{}, ready func()) 
 		return err
 	}
 	defer log.file.Close()
-	cmd := exec.Command(p.version.program("postgres"), p.args...)
+	cmd := exec.Command(p.program, p.args...)
 	cmd.Dir = p.engines.dataDir(p.id)
 	cmd.Env = environment()
 	cmd.Stdout, cmd.Stderr = log.file, log.file

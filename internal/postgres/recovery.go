@@ -14,18 +14,18 @@ import (
 // the label, or is told to follow an archive, and otherwise gives up: "WAL ends
 // before end of online backup". With the label back in its place it begins that
 // recovery again, which may be done any number of times.
-func (e *Engines) resumeRecovery(ctx context.Context, id string, v Version) error {
+func (e *Engines) resumeRecovery(ctx context.Context, id string) error {
 	data := e.dataDir(id)
 	label, aside := filepath.Join(data, "backup_label"), filepath.Join(data, "backup_label.old")
 	if exists(label) || !exists(aside) {
 		return nil
 	}
-	c, err := readControlData(ctx, v, data)
+	raw, err := readControl(ctx, data)
 	if err != nil {
 		return err
 	}
-	if start := c["Backup start location"]; start == "0/0" || start == "" {
-		return nil // it is past the backup's end
+	if c, err := parseControl(raw); err != nil || !c.recovering {
+		return err
 	}
 	if err := errors.Join(os.Rename(aside, label), syncDir(data)); err != nil {
 		return fmt.Errorf("begin recovery of engine %s again: %w", id, err)

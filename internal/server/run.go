@@ -74,6 +74,7 @@ func urlOf(a net.Addr) string {
 
 // run serves on l until ctx ends or a part of the server fails for good.
 func (s *Server) run(ctx context.Context, l net.Listener, ready func(url string)) error {
+	s.retireAbandoned(ctx)
 	url := urlOf(l.Addr())
 	door, err := s.listenForOperator(ctx, url)
 	if err != nil {
@@ -86,6 +87,7 @@ func (s *Server) run(ctx context.Context, l net.Listener, ready func(url string)
 	g.Go(func() error { return s.clusters.Run(ctx) })
 	g.Go(func() error { return s.sweep(ctx) })
 	g.Go(func() error { s.prepare(ctx); return nil })
+	g.Go(func() error { s.collect(ctx); return nil })
 	ready(url)
 	return g.Wait()
 }
@@ -107,6 +109,31 @@ func serve(ctx context.Context, h *http.Server, l net.Listener) error {
 		return err
 	}
 	return <-stopped
+}
+
+// retireAbandoned gives back the grants that RDS got for work that was never
+// promised, because the process before this one died in between. No request is
+// answered yet, so there is no such grant that is merely not written down yet.
+func (s *Server) retireAbandoned(ctx context.Context) {
+	used, err := s.clusters.GrantsInUse(ctx)
+	n := 0
+	if err == nil {
+		n, err = s.keys.RetireAbandoned(ctx, "rds.amazonaws.com", used)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.cfg.Log.ErrorContext(ctx, "abandoned grants are not all retired; the next start tries again", "err", err)
+	}
+	if n > 0 {
+		s.cfg.Log.InfoContext(ctx, "retired abandoned grants", "grants", n)
+	}
+}
+
+// collect removes what volumes no longer refer to: what a deletion that was cut
+// short has left.
+func (s *Server) collect(ctx context.Context) {
+	if err := s.volumes.Collect(ctx); err != nil && ctx.Err() == nil {
+		s.cfg.Log.ErrorContext(ctx, "volumes are not all tidy; the next start tries again", "err", err)
+	}
 }
 
 // sweep deletes keys whose waiting period is over.

@@ -71,6 +71,7 @@ type Server struct {
 	keys     *keys.Service
 	clusters *clusters.Service
 	engines  *postgres.Engines
+	volumes  *volume.Engine
 	gateway  *gateway.Gateway
 }
 
@@ -122,7 +123,7 @@ func (s *Server) open(ctx context.Context, key rootKeyFile) (err error) {
 	if s.audit, err = audit.Open(s.dir.join("audit/decisions.jsonl")); err != nil {
 		return err
 	}
-	volumes, err := disk.Open(s.dir.join("volumes"))
+	files, err := disk.Open(s.dir.join("volumes"))
 	if err != nil {
 		return err
 	}
@@ -132,19 +133,20 @@ func (s *Server) open(ctx context.Context, key rootKeyFile) (err error) {
 	if err != nil {
 		return err
 	}
-	s.wire(root, volume.New(volumes))
+	s.volumes = volume.New(files)
+	s.wire(root)
 	return s.bootstrap(ctx)
 }
 
 // wire makes the services and tells them of each other.
-func (s *Server) wire(root *seal.Root, volumes *volume.Engine) {
+func (s *Server) wire(root *seal.Root) {
 	s.identity = &identity.Service{Store: s.db.Identity(), Audit: s.audit, Sealer: root.Derive("identity"), Now: time.Now}
 	sts := &sessions.Service{Principals: principals{s.identity}, Policies: s.identity, Audit: s.audit, Sealer: root.Derive("sessions"), Now: time.Now}
 	s.keys = &keys.Service{Store: s.db.Keys(), Policies: s.identity, Principals: s.identity, Audit: s.audit, Sealer: root.Derive("keys"), Now: time.Now}
 	s.clusters = &clusters.Service{
 		Store: s.db.Clusters(), Policies: s.identity, Audit: s.audit,
 		Keys:    func(c cloud.Caller) clusters.Keys { return s.keys.As(c) },
-		Engines: engines{s.engines}, Volumes: volumeKeeper{volumes, s.engines},
+		Engines: engines{s.engines}, Volumes: volumeKeeper{s.volumes, s.engines},
 		Now: time.Now, Log: s.cfg.Log, LateShareRefusal: s.cfg.LateShareRefusal,
 	}
 	s.gateway = gateway.New(gateway.Config{

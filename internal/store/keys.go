@@ -176,6 +176,13 @@ func (t keyTx) Retirable(r cloud.Region, retiring, after string, n int) ([]keys.
 		WHERE region = $1 AND retiring = $2 AND retiring <> '' AND id > $3 ORDER BY id LIMIT $4`, r, retiring, after, n)
 }
 
+func (t keyTx) RetirableRegions() ([]cloud.Region, error) {
+	return queryRows(t, func(scan func(...any) error) (r cloud.Region, err error) {
+		err = scan(&r)
+		return r, err
+	}, `SELECT DISTINCT region FROM kms_grants WHERE retiring <> '' ORDER BY region`)
+}
+
 func (t keyTx) CountGrants(r keys.Ref) (n int, err error) {
 	err = t.tx.QueryRowContext(t.ctx, `SELECT count(*) FROM kms_grants WHERE account = $1 AND region = $2 AND key_id = $3`,
 		r.Account, r.Region, r.ID).Scan(&n)
