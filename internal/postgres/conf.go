@@ -22,7 +22,6 @@ max_connections = 100
 superuser_reserved_connections = 3
 shared_buffers = 16MB
 huge_pages = off
-dynamic_shared_memory_type = posix
 work_mem = 4MB
 maintenance_work_mem = 64MB
 jit = off
@@ -65,6 +64,15 @@ func versionSettings(major int) string {
 	return s
 }
 
+// sharedMemory chooses how parallel queries share memory: through /dev/shm where
+// it is what it should be, through files where a container or chroot has none.
+func sharedMemory() string {
+	if fi, err := os.Stat("/dev/shm"); runtime.GOOS == "linux" && (err != nil || fi.Mode()&(os.ModeSticky|0o777) != os.ModeSticky|0o777) {
+		return "dynamic_shared_memory_type = mmap\n"
+	}
+	return "dynamic_shared_memory_type = posix\n"
+}
+
 // hba is who may connect, and how: this program to the socket as the operating
 // system's user that it is, customers over TCP with a password. Nobody else,
 // and never as our superuser or to its database from outside.
@@ -90,7 +98,7 @@ func (e *Engines) writeConf(id string, v Version) error {
 	if err := errors.Join(os.MkdirAll(dir, 0o711), os.Chmod(dir, 0o711)); err != nil {
 		return err
 	}
-	conf := settings + versionSettings(v.Major)
+	conf := settings + versionSettings(v.Major) + sharedMemory()
 	if e.unsafe {
 		conf += "fsync = off\n"
 	}
