@@ -166,7 +166,7 @@ func (e *Engines) discard(dir string) error {
 // named; then Adopt makes an engine of it. A restore that did not end is begun
 // anew.
 func (e *Engines) RestoreDir(ctx context.Context, id string) (string, error) {
-	ctx, _, release, err := e.take(ctx, id)
+	_, _, release, err := e.take(ctx, id)
 	if err != nil {
 		return "", err
 	}

@@ -205,6 +205,6 @@ func (l *serverLog) rotate() {
 	}
 	defer old.Close()
 	if _, err := io.Copy(old, io.NewSectionReader(l.file, 0, maxLog)); err == nil {
-		l.file.Truncate(0)
+		_ = l.file.Truncate(0)
 	}
 }

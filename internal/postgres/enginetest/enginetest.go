@@ -4,6 +4,7 @@ package enginetest
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -99,8 +100,7 @@ func prepare() (string, error) {
 	if err != nil {
 		return dir, err
 	}
-	defer e.Close(context.Background())
-	return dir, e.Prepare(context.Background())
+	return dir, errors.Join(e.Prepare(context.Background()), e.Close(context.Background()))
 }
 
 // Version is the version that tests create engines of: the variable
