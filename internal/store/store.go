@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"strings"
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
@@ -86,11 +87,11 @@ func migrateFast(ctx context.Context, db *sql.DB) error {
 
 // migrate brings the schema up to the newest migration.
 func migrate(ctx context.Context, db *sql.DB) error {
-	dir, err := fs.Sub(migrations, "migrations")
+	steps, err := steps()
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir)
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, nil, goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(steps...))
 	if err != nil {
 		return err
 	}
@@ -103,6 +104,25 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	}
 	_, err = p.Up(ctx)
 	return err
+}
+
+// steps are the migrations. Their files are goose's, but only what they say under
+// Up is run, and as one text: goose's own reader takes apart statements, with
+// buffers of 4 MiB, in a tenth of the time that an empty directory takes to serve.
+func steps() ([]*goose.Migration, error) {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	var all []*goose.Migration
+	for _, name := range files {
+		text, rerr := migrations.ReadFile(name)
+		version, verr := goose.NumericComponent(name)
+		up, _, _ := strings.Cut(string(text), "-- +goose Down")
+		err = errors.Join(err, rerr, verr)
+		all = append(all, goose.NewGoMigration(version, &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, up)
+			return err
+		}}, nil))
+	}
+	return all, err
 }
 
 // Close ends all use of the database.
