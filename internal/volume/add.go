@@ -9,15 +9,17 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// zeros is the plaintext of a block of zeros; zeroHash its hash.
+// zeros is the plaintext of a block of zeros; zeroHash its hash. Neither costs
+// a program anything that does not use it.
 var (
-	zeros    = make([]byte, BlockSize)
-	zeroHash = Digest(sha256.Sum256(zeros))
+	zeros    [BlockSize]byte
+	zeroHash = sync.OnceValue(func() Digest { return sha256.Sum256(zeros[:]) })
 )
 
 // Add stores files, whose names must be new to the volume, and returns when
@@ -237,7 +239,7 @@ type scratch struct{ body, sealed, plain []byte }
 // store makes sure that the vault holds the block, and returns its hash.
 func (w *Writer) store(plain []byte, s *scratch) (Digest, error) {
 	if bytes.Equal(plain, zeros[:len(plain)]) {
-		hash := zeroHash
+		hash := zeroHash()
 		if len(plain) < BlockSize {
 			hash = sha256.Sum256(plain)
 		}

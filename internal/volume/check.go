@@ -62,7 +62,7 @@ func (r *reader) checkZeros() error {
 	for _, f := range r.m.files {
 		for n := range blocksOf(f.size) {
 			b, plain := r.m.blocks[f.first+n], f.length(n)
-			if b.codec != codecZero || (plain == BlockSize && b.hash == zeroHash) {
+			if b.codec != codecZero || (plain == BlockSize && b.hash == zeroHash()) {
 				continue
 			}
 			if b.hash != sha256.Sum256(zeros[:plain]) {
