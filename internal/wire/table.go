@@ -1,9 +1,6 @@
 package wire
 
-import (
-	"slices"
-	"strings"
-)
+import "sort"
 
 // tables is what the models and the SDK's sources say about a service that its
 // Go types do not. Every slice is sorted by its first field, so that a table is
@@ -54,8 +51,9 @@ type fault struct {
 
 // find looks a name up in one of the sorted slices.
 func find[E any](list []E, name string, of func(*E) string) *E {
-	i, ok := slices.BinarySearchFunc(list, name, func(e E, n string) int { return strings.Compare(of(&e), n) })
-	if !ok {
+	// Not slices.BinarySearchFunc, which copies each element it looks at.
+	i := sort.Search(len(list), func(i int) bool { return of(&list[i]) >= name })
+	if i == len(list) || of(&list[i]) != name {
 		return nil
 	}
 	return &list[i]
