@@ -163,11 +163,11 @@ func (d *dataDir) initialize() error {
 		d.initialized = true
 	}
 	for _, private := range []string{"audit", "operator", "volumes"} {
-		if err := durable.MkdirAll(d.join(private), 0o700); err != nil {
+		if err := os.Mkdir(d.join(private), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}
-	return d.keepPrivate("borealis.db")
+	return errors.Join(d.keepPrivate("borealis.db"), durable.SyncDir(d.path))
 }
 
 // keepPrivate makes sure that name is a file that nobody else can read. SQLite
@@ -177,7 +177,7 @@ func (d *dataDir) keepPrivate(name string) error {
 	if err != nil {
 		return fmt.Errorf("data directory %s is not writable for user id %d: %w", d.path, os.Geteuid(), err)
 	}
-	return errors.Join(f.Chmod(0o600), f.Close(), durable.SyncDir(d.path))
+	return errors.Join(f.Chmod(0o600), f.Close())
 }
 
 func (d *dataDir) close() error { return d.lock.Close() }
