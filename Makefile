@@ -17,7 +17,7 @@ setup: ## install what is missing on a Debian machine (PostgreSQL, a C compiler 
 	@scripts/setup
 
 build: ## build bin/borealis
-	@$(GO) build -ldflags '$(LDFLAGS)' -o bin/borealis ./cmd/borealis
+	@CGO_ENABLED=0 $(GO) build -ldflags '$(LDFLAGS)' -o bin/borealis ./cmd/borealis
 
 demo: setup build ## share an encrypted snapshot between two accounts, end to end, and leave the server's address
 	@$(GO) run ./e2e/demo -borealis bin/borealis
