@@ -47,6 +47,18 @@ func memoryOf(pid int) (memory, error) {
 	return m, nil
 }
 
+// peakOf is the most that a process has held resident so far, in bytes.
+func peakOf(pid int) (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	var kb int64
+	_, err = fmt.Sscan(rest, &kb)
+	return kb << 10, err
+}
+
 // A process is what /proc/<pid>/stat says of one.
 type process struct {
 	pid, parent int

@@ -58,6 +58,11 @@ func benchSnapshot(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
+	peak, err := peakOf(s.PID())
+	if err != nil {
+		return err
+	}
+	b.say("borealis itself, most that was resident", float64(peak)/mib, "MiB")
 	if err := db.stop(ctx, "big"); err != nil {
 		return err
 	}
