@@ -79,7 +79,7 @@ func (t *target) lane(ctx context.Context, i int, end time.Time) ([]time.Duratio
 			}
 			took = append(took, time.Since(began))
 		}
-		if c.Close(); err != nil {
+		if err = errors.Join(err, c.Close()); err != nil {
 			return nil, err
 		}
 	}

@@ -19,12 +19,12 @@ const (
 
 // benchCluster makes clusters through the API, and data directories with initdb,
 // in turn; then it looks at the memory of the engines, which all run.
-func benchCluster(ctx context.Context, b *bench) error {
+func benchCluster(ctx context.Context, b *bench) (err error) {
 	s, root, err := b.server(ctx, "cluster")
 	if err != nil {
 		return err
 	}
-	defer s.Stop()
+	defer func() { err = errors.Join(err, s.Stop()) }()
 	cfg, err := s.Config(ctx, root.AccessKeyID, root.SecretAccessKey, "")
 	if err != nil {
 		return err
@@ -111,8 +111,10 @@ func newPeer(dir string) (*peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer e.Close(context.Background())
 	all := e.Versions()
+	if err := e.Close(context.Background()); err != nil {
+		return nil, err
+	}
 	if len(all) == 0 {
 		return nil, &postgres.NotInstalledError{}
 	}

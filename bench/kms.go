@@ -18,12 +18,12 @@ import (
 const concurrency = 8
 
 // benchKMS loads borealis and moto_server in turn with the same client.
-func benchKMS(ctx context.Context, b *bench) error {
+func benchKMS(ctx context.Context, b *bench) (err error) {
 	s, root, err := b.server(ctx, "kms")
 	if err != nil {
 		return err
 	}
-	defer s.Stop()
+	defer func() { err = errors.Join(err, s.Stop()) }()
 	ours, err := b.ourTarget(ctx, s, root)
 	if err != nil {
 		return err
@@ -111,8 +111,8 @@ func (b *bench) motoTarget(ctx context.Context) (*target, func(), error) {
 		return nil, nil, err
 	}
 	stop := func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		cmd.Wait() // what it ends with does not matter any more
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait() // what it ends with does not matter any more
 	}
 	there := &local.Server{Endpoint: fmt.Sprintf("http://127.0.0.1:%d", port)}
 	k := local.AccessKey{AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: "secret"}
@@ -174,5 +174,5 @@ func (t *target) tell(b *bench) {
 
 // quantile takes sorted times.
 func quantile(sorted []time.Duration, q float64) float64 {
-	return milliseconds(sorted[min(len(sorted)-1, int(math.Ceil(q*float64(len(sorted)))))])
+	return milliseconds(sorted[max(0, int(math.Ceil(q*float64(len(sorted))))-1)])
 }

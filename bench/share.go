@@ -2,17 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
 // benchShare times the borealis command from the snapshot of one account to the
 // database of another.
-func benchShare(ctx context.Context, b *bench) error {
+func benchShare(ctx context.Context, b *bench) (err error) {
 	s, root, err := b.server(ctx, "share")
 	if err != nil {
 		return err
 	}
-	defer s.Stop()
+	defer func() { err = errors.Join(err, s.Stop()) }()
 	if _, err := s.CreateAccount(ctx, "444455556666", "target", "target"); err != nil {
 		return err
 	}

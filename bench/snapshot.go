@@ -17,7 +17,7 @@ import (
 
 // benchSnapshot does with a database what one does with snapshots, and then
 // with its files what cp and pg_basebackup do.
-func benchSnapshot(ctx context.Context, b *bench) error {
+func benchSnapshot(ctx context.Context, b *bench) (err error) {
 	pgbench, err := exec.LookPath("pgbench")
 	if err != nil {
 		b.missing("pgbench", err)
@@ -27,7 +27,7 @@ func benchSnapshot(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	defer s.Stop()
+	defer func() { err = errors.Join(err, s.Stop()) }()
 	cfg, err := s.Config(ctx, root.AccessKeyID, root.SecretAccessKey, "")
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func benchSnapshot(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.say("size of the data directory", size, "MiB")
+	b.say("size of the data directory, without its log", size, "MiB")
 	copied, err := b.snapshotWork(ctx, db, load, *key.KeyMetadata.Arn, size)
 	if err != nil {
 		return err
@@ -109,24 +109,31 @@ func (b *bench) rate(name string, took time.Duration, size float64) {
 	b.say(name, size/took.Seconds(), "MiB/s")
 }
 
-// fileWork copies an engine's files, which lie still, with cp, and backs up a
-// server on that copy with pg_basebackup. Both sync what they write.
+// fileWork copies an engine's tables, whose files lie still, with cp, and, after
+// all else has been copied too, backs up a server on that copy with
+// pg_basebackup. Both sync what they write.
 func (b *bench) fileWork(ctx context.Context, engine string, snapshot time.Duration) error {
 	p, err := newPeer(b.dir)
 	if err != nil {
 		return err
 	}
 	data := filepath.Join(p.dir, "copied")
+	if err := p.user.mkdir(data); err != nil {
+		return err
+	}
 	began := time.Now()
-	if _, err := command(ctx, "cp", "-a", engine, data); err != nil {
+	if _, err := command(ctx, "cp", "-a", filepath.Join(engine, "base"), data); err != nil {
 		return err
 	}
 	if _, err := command(ctx, "sync", "-f", data); err != nil {
 		return err
 	}
 	cp := time.Since(began)
-	b.say("cp -a and sync of the same files", milliseconds(cp), "ms")
+	b.say("cp -a and sync of the same tables", milliseconds(cp), "ms")
 	b.say("snapshot to cp -a and sync", float64(snapshot)/float64(cp), "×")
+	if _, err := command(ctx, "cp", "-a", "-n", engine+"/.", data); err != nil {
+		return err
+	}
 	backup, err := p.baseBackup(ctx, data)
 	if err != nil {
 		return err
@@ -181,10 +188,14 @@ func onlyEngine(data string) (string, error) {
 	return dirs[0], nil
 }
 
-// sizeOf is how much dir holds, in MiB.
+// sizeOf is how much a data directory holds, in MiB, without the write-ahead log,
+// of which snapshots and base backups take only the end.
 func sizeOf(dir string) (float64, error) {
 	var n int64
 	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && d.Name() == "pg_wal" {
+			return fs.SkipDir
+		}
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}

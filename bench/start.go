@@ -121,9 +121,9 @@ func (s *startup) measure(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		io.Copy(io.Discard, out)
-		cmd.Wait() // what it ends with does not matter any more
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_, _ = io.Copy(io.Discard, out)
+		_ = cmd.Wait() // what it ends with does not matter any more
 	}()
 	if !s.atPort {
 		line, err := bufio.NewReader(out).ReadString('\n')
@@ -148,25 +148,37 @@ func (s *startup) measure(ctx context.Context) (err error) {
 // first asks until somebody answers.
 func (s *startup) first(ctx context.Context, url string) error {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for {
-		req, err := s.ask(url)
-		if err != nil {
-			return err
-		}
-		resp, err := client.Do(req.WithContext(ctx))
-		if err == nil {
-			defer resp.Body.Close()
-			body, err := io.ReadAll(resp.Body)
-			if err == nil && !s.atPort && resp.StatusCode != http.StatusOK {
-				err = fmt.Errorf("%s: %s", resp.Status, body)
-			}
-			return err
-		}
+		err := s.answer(ctx, client, url)
 		if !errors.Is(err, syscall.ECONNREFUSED) {
 			return err
 		}
-		time.Sleep(time.Millisecond)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
 	}
+}
+
+// answer asks once.
+func (s *startup) answer(ctx context.Context, client *http.Client, url string) error {
+	req, err := s.ask(url)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req.WithContext(ctx))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && !s.atPort && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", resp.Status, body)
+	}
+	return err
 }
 
 // freePort is a port that nobody listens on just now, from the kernel.
