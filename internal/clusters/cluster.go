@@ -9,7 +9,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
-	"borealis/internal/cloud"
 	"borealis/internal/policy"
 )
 
@@ -173,14 +172,14 @@ func (v *View) loadCluster(ctx context.Context, tx Tx, r request, id string, als
 		return Cluster{}, missing("DBClusterIdentifier")
 	}
 	arn := v.lookAt(clusterType, id)
-	c, err := find(tx.Clusters(), arn)
-	if err != nil && !errors.Is(err, cloud.ErrNotFound) {
+	c, found, err := findOwn(v, tx.Clusters(), arn)
+	if err != nil {
 		return c, err
 	}
 	if err := v.authorize(ctx, r, append([]object{{arn, c.Tags}}, also...)...); err != nil {
 		return c, err
 	}
-	if err != nil || !v.owns(c.Ident) {
+	if !found {
 		return c, noCluster(id)
 	}
 	return c, nil

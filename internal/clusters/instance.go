@@ -8,7 +8,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
-	"borealis/internal/cloud"
 	"borealis/internal/policy"
 )
 
@@ -52,11 +51,10 @@ func (v *View) CreateDBInstance(ctx context.Context, in *rds.CreateDBInstanceInp
 func (v *View) hostOf(ctx context.Context, tx Tx, in *rds.CreateDBInstanceInput, i Instance) (Cluster, error) {
 	id := value(in.DBClusterIdentifier)
 	arn := v.lookAt(clusterType, id)
-	c, err := find(tx.Clusters(), arn)
-	if err != nil && !errors.Is(err, cloud.ErrNotFound) {
+	c, found, err := findOwn(v, tx.Clusters(), arn)
+	if err != nil {
 		return c, err
 	}
-	found := err == nil && v.owns(c.Ident)
 	r := request{action: "rds:CreateDBInstance", tags: i.Tags, facts: policy.Context{
 		"rds:DatabaseEngine": {value(in.Engine)}, "rds:DatabaseClass": {i.Class},
 	}}
@@ -188,14 +186,14 @@ func (v *View) loadInstance(ctx context.Context, tx Tx, action, id string) (Inst
 		return Instance{}, missing("DBInstanceIdentifier")
 	}
 	arn := v.lookAt(instanceType, id)
-	i, err := find(tx.Instances(), arn)
-	if err != nil && !errors.Is(err, cloud.ErrNotFound) {
+	i, found, err := findOwn(v, tx.Instances(), arn)
+	if err != nil {
 		return i, err
 	}
 	if err := v.authorize(ctx, request{action: action}, object{arn, i.Tags}); err != nil {
 		return i, err
 	}
-	if err != nil || !v.owns(i.Ident) {
+	if !found {
 		return i, noInstance(id)
 	}
 	return i, nil

@@ -3,6 +3,7 @@ package clusters
 import (
 	"crypto/rand"
 	"encoding/base32"
+	"errors"
 	"strings"
 
 	"borealis/internal/cloud"
@@ -66,10 +67,11 @@ func arnOf(kind string, i Ident) cloud.ARN {
 }
 
 // lookAt says which resource of a type id means to the caller: an ARN names it
-// fully; anything else is a name in the caller's own account and Region.
+// fully; anything else is a name in the caller's own account and Region. No
+// resource has two ARNs: policies that speak of the one would miss the other.
 func (v *View) lookAt(kind, id string) cloud.ARN {
 	a, err := cloud.ParseARN(id)
-	if err != nil || a.Service != "rds" || !strings.HasPrefix(a.Resource, kind+":") {
+	if err != nil || a.Partition != cloud.Partition || a.Service != "rds" || !strings.HasPrefix(a.Resource, kind+":") {
 		return cloud.NewARN("rds", v.caller.Region, v.caller.Account, kind+":"+strings.ToLower(id))
 	}
 	a.Resource = strings.ToLower(a.Resource)
@@ -80,6 +82,20 @@ func (v *View) lookAt(kind, id string) cloud.ARN {
 func find[R Row](t Table[R], arn cloud.ARN) (R, error) {
 	_, name, _ := cutResource(arn)
 	return t.Named(arn.Account, arn.Region, name)
+}
+
+// findOwn is find for what must be the caller's own, in the request's Region. Of
+// a row that is not, nothing is returned: what policies were told of it, such as
+// its tags, the answer would tell the caller.
+func findOwn[R Row](v *View, t Table[R], arn cloud.ARN) (row R, found bool, err error) {
+	row, err = find(t, arn)
+	switch {
+	case errors.Is(err, cloud.ErrNotFound):
+		return *new(R), false, nil
+	case err != nil || !v.owns(row.Identity()):
+		return *new(R), false, err
+	}
+	return row, true, nil
 }
 
 // newID makes an id as RDS gives them: prefix and 26 capitals and digits.

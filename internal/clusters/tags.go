@@ -86,7 +86,7 @@ func (v *View) ListTagsForResource(ctx context.Context, in *rds.ListTagsForResou
 // tags if change is not nil. It returns the tags as they then are.
 func (v *View) retag(ctx context.Context, tx Tx, name *string, r request, change func([]Tag) []Tag) ([]Tag, error) {
 	arn, err := cloud.ParseARN(value(name))
-	if err != nil || arn.Service != "rds" {
+	if err != nil || arn.Partition != cloud.Partition || arn.Service != "rds" {
 		return nil, invalidValue("Invalid resource name: %s", value(name))
 	}
 	switch kind, id, _ := cutResource(arn); kind {
@@ -101,16 +101,14 @@ func (v *View) retag(ctx context.Context, tx Tx, name *string, r request, change
 }
 
 func retagRow[R Row](ctx context.Context, v *View, t Table[R], arn cloud.ARN, r request, none error, change func([]Tag) []Tag, of func(*R) *[]Tag) ([]Tag, error) {
-	row, missing := find(t, arn)
-	o := object{arn: arn}
-	owned := missing == nil && v.owns(row.Identity())
-	if owned {
-		o.tags = *of(&row)
-	}
-	if err := v.authorize(ctx, r, o); err != nil {
+	row, found, err := findOwn(v, t, arn)
+	if err != nil {
 		return nil, err
 	}
-	if !owned {
+	if err := v.authorize(ctx, r, object{arn, *of(&row)}); err != nil {
+		return nil, err
+	}
+	if !found {
 		return nil, none
 	}
 	tags := of(&row)

@@ -255,9 +255,10 @@ func (w *worker) places(op Operation) chan struct{} {
 }
 
 // start takes the lease of op and carries it out in a goroutine.
-func (w *worker) start(ctx context.Context, op Operation) error {
+func (w *worker) start(ctx context.Context, reserved Operation) error {
+	var op Operation
 	err := w.Store.Update(ctx, func(tx Tx) (err error) {
-		if op, err = tx.Operation(op.ID); err != nil {
+		if op, err = tx.Operation(reserved.ID); err != nil {
 			return err
 		}
 		op.Attempts++
@@ -265,7 +266,7 @@ func (w *worker) start(ctx context.Context, op Operation) error {
 		return tx.PutOperation(op)
 	})
 	if err != nil {
-		w.leave(op)
+		w.leave(reserved)
 		if errors.Is(err, cloud.ErrNotFound) {
 			return nil // it ended between two looks
 		}

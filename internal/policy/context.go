@@ -122,8 +122,13 @@ func newRequest(q *Question) request {
 // values are the request's values of a key, and whether it has the key at all.
 // The answer is good until the next call. What follows from the request itself
 // is not the Context's to say; a key that does not, such as aws:username for a
-// role, is.
+// role, is. So is whose the resource is, where another side is not asked.
 func (r *request) values(k *key) ([]string, bool) {
+	if k.global == resourceAccount {
+		if v, ok := r.Context["aws:ResourceAccount"]; ok {
+			return v, true
+		}
+	}
 	if k.global != noGlobal {
 		if v, ok := r.global(k.global); ok {
 			return v, true

@@ -15,10 +15,13 @@ import (
 // that the answer depends on.
 type Question struct {
 	Caller   cloud.Caller
-	Identity Identity        // the policies on the caller's side
-	Action   string          // "kms:Decrypt"
-	Resource string          // an ARN, or "*" for an action without a resource
-	Owner    cloud.AccountID // whose resource it is; the caller's own account for "*"
+	Identity Identity // the policies on the caller's side
+	Action   string   // "kms:Decrypt"
+	Resource string   // an ARN, or "*" for an action without a resource
+	// Owner is whose policies must allow it too: the resource's account, or the
+	// caller's own for "*" and for resources that no policy of their owner's speaks
+	// of. For those, "aws:ResourceAccount" in Context says whose they are.
+	Owner cloud.AccountID
 	// ResourcePolicy is the resource's own policy; nil where it has none.
 	ResourcePolicy *Policy
 	// ResourceMustAllow says that in the owner's own account, too, an identity
