@@ -75,9 +75,7 @@ func (w *world) killAt(what string, p *person, n int, after bool, ready, do func
 	if promised != nil && !errors.Is(promised, errDead) {
 		w.t.Fatalf("%s: %v", what, promised)
 	}
-	ctx, cancel := context.WithCancel(w.t.Context())
-	defer cancel()
-	w.untilDeadOrSettled(ctx)
+	w.untilDeadOrSettled(w.t.Context())
 	survived = !w.fault.dead()
 	w.restart()
 	w.settle()
@@ -101,6 +99,9 @@ func (w *world) killAt(what string, p *person, n int, after bool, ready, do func
 
 // untilDeadOrSettled waits for the process to die or to have no work left.
 func (w *world) untilDeadOrSettled(ctx context.Context) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
 	for {
 		changed := w.store.changed()
 		var left int
@@ -116,6 +117,8 @@ func (w *world) untilDeadOrSettled(ctx context.Context) {
 		case <-changed:
 		case <-w.fault.death():
 			return
+		case <-ctx.Done():
+			w.t.Fatal("waited in vain for the process to end its work, or die")
 		}
 	}
 }
@@ -277,7 +280,10 @@ func TestPoison(t *testing.T) {
 		w.open()
 		w.disk.breaks("Copy", errDead)
 		w.run()
-		<-w.fault.death()
+		w.untilDeadOrSettled(t.Context())
+		if !w.fault.dead() {
+			t.Fatal("the copy was given up too early")
+		}
 	}
 	w.restart()
 	w.settle()

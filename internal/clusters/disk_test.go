@@ -142,7 +142,11 @@ func (d *disk) do(ctx context.Context, call string, effect func() error) error {
 		return broken
 	}
 	if held {
-		pause.here <- struct{}{}
+		select {
+		case pause.here <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		select {
 		case err := <-pause.answer:
 			if err != nil {

@@ -83,6 +83,7 @@ func TestDeleteDuringCopy(t *testing.T) {
 	}
 	ann.may("cancel the copy", ann.deleteSnapshot("cancelled"))
 	ann.may("delete the source", ann.deleteSnapshot("nightly"))
+	<-held.here // the other copy's turn
 	held.answer <- nil
 	w.settle()
 	_, err := ann.rds().DescribeDBClusterSnapshots(t.Context(), &rds.DescribeDBClusterSnapshotsInput{DBClusterSnapshotIdentifier: new("cancelled")})
