@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"sync"
 
 	"borealis/internal/audit"
 	"borealis/internal/cloud"
@@ -54,7 +55,7 @@ func (v *View) authorize(ctx context.Context, t target, a ask) error {
 	}
 	q := policy.Question{
 		Action: "kms:" + a.action, Resource: t.arn, Owner: t.ref.Account,
-		ResourcePolicy: &policy.Policy{}, ResourceMustAllow: true, Context: policy.Context{},
+		ResourcePolicy: &policy.Policy{}, ResourceMustAllow: true, Context: v.asked(t, a),
 	}
 	// A key that is not there answers as one whose policy lets nobody in.
 	if t.loaded != nil {
@@ -64,19 +65,60 @@ func (v *View) authorize(ctx context.Context, t target, a ask) error {
 			q.Grants = v.grantsFor(t, a)
 		}
 	}
-	if t.alias != "" {
-		q.Context["kms:RequestAlias"] = []string{t.alias}
-	}
-	addEncryption(q.Context, a.encryption)
-	if rules[a.action].context {
-		q.Context["kms:EncryptionAlgorithm"] = []string{keySpec}
-	}
-	maps.Copy(q.Context, a.context)
 	d, err := v.decide(ctx, q, a.encryption)
 	if err != nil || d.Allowed {
 		return err
 	}
+	if t.loaded != nil && t.ref.Account != v.caller.Account {
+		if d, err = v.unseen(ctx, q, d, t, a); err != nil {
+			return err
+		}
+	}
 	return accessDenied(v.refusal(d, t, a))
+}
+
+// everything allows everything: with it in place of the caller's policies, a
+// decision is that of the key's own side.
+var everything = sync.OnceValues(func() (*policy.Policy, error) {
+	return policy.Parse("everything", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)
+})
+
+// unseen is what to say of d, the refusal of q about another account's key. If
+// it is the key that does not let the caller in, that is what would be said if
+// there were no key: else callers could ask, by way of the conditions in their
+// own policies, what tags and aliases it has, and whether it is there.
+func (v *View) unseen(ctx context.Context, q policy.Question, d policy.Decision, t target, a ask) (policy.Decision, error) {
+	all, err := everything()
+	if err != nil {
+		return d, err
+	}
+	q.Caller, q.Now, q.Identity = v.caller, v.Now(), policy.Identity{Policies: []*policy.Policy{all}}
+	if q.Decide().Allowed {
+		return d, nil
+	}
+	if q.Identity, err = v.Policies.IdentityOf(ctx, v.caller); err != nil {
+		return d, fmt.Errorf("policies of %s: %w", v.caller.ARN, err)
+	}
+	q.ResourcePolicy, q.Grants, q.Context = &policy.Policy{}, nil, v.asked(t, a)
+	v.addCaller(q.Context)
+	if t.alias != "" {
+		q.Resource = t.ref.alias(t.alias)
+	}
+	return q.Decide(), nil
+}
+
+// asked holds the condition keys that follow from the request alone.
+func (v *View) asked(t target, a ask) policy.Context {
+	c := policy.Context{}
+	if t.alias != "" {
+		c["kms:RequestAlias"] = []string{t.alias}
+	}
+	addEncryption(c, a.encryption)
+	if rules[a.action].context {
+		c["kms:EncryptionAlgorithm"] = []string{keySpec}
+	}
+	maps.Copy(c, a.context)
+	return c
 }
 
 // allow decides about an action that is not on a key: on an alias, or on "*".
