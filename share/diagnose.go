@@ -106,7 +106,7 @@ func (r *run) diagnoseTarget(ctx context.Context, refused error) (*DeniedError, 
 // diagnoseTargetKey explains a refusal by the target's own key. That key is not
 // new, so there is nothing to wait for.
 func (r *run) diagnoseTargetKey(ctx context.Context, refused error) (*DeniedError, hope) {
-	d := &DeniedError{Resource: or(refusedKey(refused), r.plan.Request.TargetKey), Err: refused}
+	d := &DeniedError{Resource: r.Target.keyARN(or(refusedKey(refused), r.plan.Request.TargetKey)), Err: refused}
 	r.ask(ctx, r.Target, d)
 	return d, none
 }

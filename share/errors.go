@@ -36,7 +36,7 @@ type DeniedError struct {
 func (e *DeniedError) Error() string {
 	var b strings.Builder
 	label := "on   "
-	if strings.Contains(e.Resource, ":key/") {
+	if strings.Contains(e.Resource, ":kms:") {
 		label = "key  "
 	}
 	fmt.Fprintf(&b, "%v\n  %s  %s\n  cause  %s", e.Err, label, e.Resource, e.Cause)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -201,15 +202,26 @@ func (r *run) createKey(ctx context.Context) error {
 		Policy:      &r.plan.KeyPolicy,
 		Tags:        r.plan.kmsTags(),
 	}, atMostOnce)
-	if hasCode(err, "MalformedPolicyDocumentException") {
-		return fmt.Errorf("create the key: KMS does not take its policy; every user and role named in it (--key-admin, --target-principal) must exist, and a role's ARN has the role's path: %w", err)
-	}
 	if err != nil {
-		return fmt.Errorf("create the key: %w", err)
+		return r.explainCreate(fmt.Errorf("create the key: %w", err))
 	}
 	r.madeKey = true
 	r.useKey(&foundKey{arn: aws.ToString(out.KeyMetadata.Arn), made: time.Now()}, Done)
 	return nil
+}
+
+// explainCreate says what KMS has against the policy of a new key, if that is it.
+func (r *run) explainCreate(err error) error {
+	if !hasCode(err, "MalformedPolicyDocumentException") {
+		return err
+	}
+	who := or(r.Source.Principal, r.Source.Caller)
+	d := &DeniedError{Resource: r.step.ARN, Err: err, Cause: "the key's policy names a user or role that does not exist (--key-admin, --target-principal); the ARN of a role has the role's path"}
+	if strings.Contains(message(err), "update the key policy") {
+		d.Cause = who + " could not change the policy of the key it makes (kms:PutKeyPolicy), which KMS insists on"
+		d.Fix = "make " + who + " an administrator of the key (--key-admin), or allow it kms:PutKeyPolicy on keys in account " + r.Source.Account
+	}
+	return d
 }
 
 // atMostOnce keeps the SDK from asking again where the first request may have

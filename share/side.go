@@ -3,9 +3,12 @@ package share
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
@@ -66,6 +69,10 @@ func NewSide(ctx context.Context, cfg aws.Config) (Side, error) {
 	if cfg.Region == "" {
 		return Side{}, usagef("no Region")
 	}
+	if cfg.HTTPClient == nil {
+		cfg.HTTPClient = awshttp.NewBuildableClient()
+	}
+	cfg.HTTPClient = plainBodies{cfg.HTTPClient}
 	id, err := sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
 		return Side{}, fmt.Errorf("ask STS who the credentials belong to: %w", err)
@@ -75,6 +82,22 @@ func NewSide(ctx context.Context, cfg aws.Config) (Side, error) {
 		return Side{}, err
 	}
 	return Side{Party: p, RDS: rds.NewFromConfig(cfg), KMS: kms.NewFromConfig(cfg)}, nil
+}
+
+// plainBodies is an HTTP client that hides the WriteTo method of request bodies.
+// The SDK's answers io.EOF once the body is closed, which net/http takes for a
+// failure to write the request, and so cuts the connection off while a long
+// answer is read from it. It takes a server that answers very fast.
+type plainBodies struct{ aws.HTTPClient }
+
+func (c plainBodies) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{r.Body, r.Body}
+	}
+	return c.HTTPClient.Do(r)
 }
 
 // roles is what is asked of IAM; *iam.Client has it.
@@ -128,3 +151,14 @@ func (p Party) arn(service, resource string) string {
 
 func (p Party) snapshotARN(id string) string { return p.arn("rds", "cluster-snapshot:"+id) }
 func (p Party) aliasARN(alias string) string { return p.arn("kms", alias) }
+
+// keyARN is the ARN of a key of the account, or of an alias, given by name.
+func (p Party) keyARN(name string) string {
+	switch {
+	case strings.HasPrefix(name, "arn:"):
+		return name
+	case strings.HasPrefix(name, "alias/"):
+		return p.aliasARN(name)
+	}
+	return p.arn("kms", "key/"+name)
+}

@@ -64,6 +64,9 @@ func exitStatus(ctx context.Context, err error) int {
 	if errors.Is(err, errCredentials) {
 		return exitCredentials
 	}
+	if _, ok := errors.AsType[*share.DeniedError](err); ok {
+		return exitDenied
+	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		switch api.ErrorCode() {
 		case "AccessDenied", "AccessDeniedException", "KMSKeyNotAccessibleFault":
