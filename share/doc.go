@@ -3,12 +3,21 @@
 // nothing else, a copy under that key, the share, a copy under a key of the
 // target's own, and, if asked, a running database restored from it.
 //
-// A [Workflow] has two [Side]s, made of ordinary AWS SDK configurations. Plan
-// reads and changes nothing; its [Plan] lists every change, in which account,
-// with ARNs. Apply carries a plan out. Each step first looks whether it has been
-// done, so that Apply, or Plan and Apply, may be run again after an interruption
-// and go on from there: whatever the workflow makes carries the tag
-// "borealis:run", and names follow from the snapshot and the target account.
+// A [Workflow] has two [Side]s, made of ordinary AWS SDK configurations.
+// [Workflow.Plan] reads and changes nothing; its [Plan] lists every change, in
+// which account, with ARNs. [Workflow.Apply] carries a plan out. Each step first
+// looks whether it has been done, so that Apply, or Plan and Apply, may be run
+// again after an interruption, also by another machine, and two may run at the
+// same time: whatever the workflow makes carries the tag "borealis:run", and
+// names follow from the snapshot and the target account. What lacks the tag is
+// never taken for the workflow's own.
+//
+// When access is refused, a [DeniedError] says which action, of whom, which of
+// the policies does not allow it, and what to change. docs/permissions.md has
+// the smallest policies that suffice.
+//
+// Plan, [Event] and [Result] have JSON forms of a version, [Schema], within which
+// fields are only added.
 //
 // The package speaks to AWS through the official SDK clients only. Which cloud
 // answers, AWS or borealis serve, is a matter of the endpoint configured.

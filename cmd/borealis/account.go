@@ -20,9 +20,9 @@ the data directory, through the running server if there is one, and need the rig
 the user who runs it. There is no API for them.`
 
 func newAccount() *cobra.Command {
-	c := &cobra.Command{Use: "account", Short: "Make and list accounts of a borealis server", Long: accountHelp, Args: noArgs}
+	c := &cobra.Command{Use: "account", Short: "Make and list accounts of a borealis server", Long: accountHelp}
 	c.AddCommand(newAccountCreate(), newAccountList())
-	return c
+	return group(c)
 }
 
 // accountFlags say which server, and how to answer.

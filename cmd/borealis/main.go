@@ -122,9 +122,10 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageErrorf("%v; see %s --help", err, c.CommandPath())
 	})
+	root.CompletionOptions.DisableDefaultCmd = true
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
-	root.AddCommand(newShare(), newServe(), newAccount(), newVersion())
-	return root
+	root.AddCommand(newShare(), newServe(), newAccount(), newCompletion(), newVersion())
+	return group(root)
 }
 
 func newVersion() *cobra.Command {

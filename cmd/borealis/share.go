@@ -32,13 +32,15 @@ It works from your own AWS profiles, one for each account:
   4. In the target account it copies the shared snapshot under a key of the target's
      own and, with --restore-cluster, launches a database from that copy.
 
-Nothing is deleted, and the snapshot itself is not touched. Interrupted (Ctrl-C) or
-failed, the same command goes on from where it was: everything it makes carries the tag
-borealis:run, so it finds its own things and takes nobody else's.
+Nothing that holds data is deleted, and the snapshot itself is not touched. Interrupted
+(Ctrl-C) or failed, the same command goes on from where it was: everything it makes
+carries the tag borealis:run, so it finds its own things and takes nobody else's.
 
 The plan and the result go to standard output, progress to standard error. With
 --output json, standard output is one object with the fields schema, plan, result and,
-where it failed, error; progress is one JSON object a line.`
+where it failed, error; progress is one JSON object a line.
+
+What it needs to be allowed in each account is in docs/permissions.md.`
 
 const shareExample = `  # See what would be done
   borealis share nightly-2026-01-05 --source-profile prod --target-profile backup --dry-run
