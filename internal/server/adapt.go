@@ -142,7 +142,27 @@ func (k volumeKeeper) Copy(ctx context.Context, from clusters.VolumeRef, to clus
 	if err != nil {
 		return clusters.VolumeInfo{}, err
 	}
+	ctx, end := suspending(ctx)
+	defer end()
 	return info(k.volumes.Copy(ctx, src, spec(to), volume.CopyOptions{Progress: volume.Progress(p)}))
+}
+
+// suspending is a context that ends with ctx: for the reason that ctx was given,
+// such as a key that is lost, or else, when the server stops, in the way that
+// lets a copy go on where it was.
+func suspending(ctx context.Context) (context.Context, func()) {
+	own, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		cause := context.Cause(ctx)
+		if errors.Is(cause, context.Canceled) {
+			cause = volume.ErrSuspend
+		}
+		end(cause)
+	})
+	return own, func() {
+		stop()
+		end(nil)
+	}
 }
 
 // Restore makes an engine of a volume, after checking that this machine can run it.
