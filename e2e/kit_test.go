@@ -131,6 +131,19 @@ func codeOf(err error) string {
 	return err.Error()
 }
 
+// newKey makes a KMS key that p's account may use, and gives its ARN.
+func (p *person) newKey(statements ...string) string {
+	p.t.Helper()
+	in := &kms.CreateKeyInput{}
+	if len(statements) > 0 {
+		own := fmt.Sprintf(`{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::%s:root"},"Action":"kms:*","Resource":"*"}`, p.account)
+		in.Policy = new(document(append(statements, own)...))
+	}
+	out, err := p.kms().CreateKey(p.t.Context(), in)
+	p.must("create key", err)
+	return *out.KeyMetadata.Arn
+}
+
 // The operations of RDS that most tests need.
 
 func (p *person) createCluster(ctx context.Context, name, password string) error {

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 )
@@ -39,6 +40,12 @@ type Server struct {
 
 // Data is the server's data directory.
 func (s *Server) Data() string { return filepath.Join(s.Dir, "data") }
+
+// RootKey is the file of the server's root key.
+func (s *Server) RootKey() string { return filepath.Join(s.Dir, "root.key") }
+
+// CAFile is the certificate that vouches for the server's databases.
+func (s *Server) CAFile() string { return filepath.Join(s.Data(), "engines", "tls", "ca.crt") }
 
 // LogFile is what the server writes its log to.
 func (s *Server) LogFile() string { return filepath.Join(s.Dir, "serve.log") }
@@ -60,7 +67,7 @@ func (s *Server) configFile() string      { return filepath.Join(s.Dir, "aws", "
 func (s *Server) credentialsFile() string { return filepath.Join(s.Dir, "aws", "credentials") }
 
 func (s *Server) serveArgs(listen string, more []string) []string {
-	return append([]string{"serve", "--init", "--data", s.Data(), "--root-key", filepath.Join(s.Dir, "root.key"), "--listen", listen}, more...)
+	return append([]string{"serve", "--init", "--data", s.Data(), "--root-key", s.RootKey(), "--listen", listen}, more...)
 }
 
 // Start starts the server on listen ("127.0.0.1:0" for a port that the kernel
@@ -131,6 +138,9 @@ func (s *Server) end(sig os.Signal) error {
 	}
 }
 
+// Running reports whether the server was started and neither stopped nor killed.
+func (s *Server) Running() bool { return s.cmd != nil }
+
 // PID is the server's process id.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
@@ -187,6 +197,10 @@ func appendTo(path, text string) error {
 	return errors.Join(err, f.Close())
 }
 
+// httpClient is shared, so that those who poll do not leave a connection for
+// each call.
+var httpClient = awshttp.NewBuildableClient()
+
 // Config is an SDK configuration for a key. Its clients try each call once, so
 // that what a test sees is what the server said.
 func (s *Server) Config(ctx context.Context, accessKeyID, secret, token string) (aws.Config, error) {
@@ -194,7 +208,7 @@ func (s *Server) Config(ctx context.Context, accessKeyID, secret, token string) 
 		config.WithRegion(Region), config.WithBaseEndpoint(s.Endpoint), config.WithRetryMaxAttempts(1),
 		config.WithSharedConfigFiles([]string{}), config.WithSharedCredentialsFiles([]string{}),
 		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(accessKeyID, secret, token)))
-	cfg.HTTPClient = plainBodies{cfg.HTTPClient}
+	cfg.HTTPClient = plainBodies{httpClient}
 	return cfg, err
 }
 

@@ -116,6 +116,10 @@ func (e *Engines) readyToStart(ctx context.Context, id string, v Version) error 
 	if err := e.stopOrphans(ctx, data); err != nil {
 		return err
 	}
+	// What a process that died was writing here. Nobody else is at it now.
+	if err := sweep(e.engineDir(id)); err != nil {
+		return err
+	}
 	if err := e.makeSocketDir(id); err != nil {
 		return err
 	}

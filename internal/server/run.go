@@ -25,29 +25,26 @@ const (
 // everything and returns nil. It calls ready with the URL once requests are
 // answered; engines may come up after that. Errors are Open's, and those of the
 // address to listen on, which is taken before anything is changed.
-func Serve(ctx context.Context, cfg Config, ready func(url string)) error {
-	err := serveData(ctx, cfg, ready)
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return nil // it was told to stop while it was starting
-	}
-	return err
-}
-
-func serveData(ctx context.Context, cfg Config, ready func(url string)) (err error) {
+func Serve(ctx context.Context, cfg Config, ready func(url string)) (err error) {
 	s, root, err := lock(cfg)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	l, err := listen(ctx, cfg.Listen)
-	if err != nil {
-		return err
+	if err == nil {
+		defer l.Close()
+		err = s.open(ctx, root)
 	}
-	defer l.Close()
-	if err := s.open(ctx, root); err != nil {
-		return err
+	if err == nil {
+		err = s.run(ctx, l, ready)
 	}
-	return s.run(ctx, l, ready)
+	if err != nil && ctx.Err() != nil {
+		// What was interrupted by the order to stop has its own words for that.
+		s.cfg.Log.DebugContext(ctx, "stopped", "err", err)
+		return nil
+	}
+	return err
 }
 
 func listen(ctx context.Context, address string) (net.Listener, error) {
