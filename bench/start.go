@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -68,6 +69,7 @@ func tellStarts(b *bench, servers []*startup) {
 		} else {
 			b.say(name, milliseconds(median(s.took)), "ms")
 		}
+		b.say(s.name+": the fastest", milliseconds(slices.Min(s.took)), "ms")
 		b.say(s.name+": processor time until then, median", milliseconds(median(s.cpu)), "ms")
 		if i == 1 {
 			b.atMost(s.name+": resident then, median", median(s.resident), "MiB", 30)
