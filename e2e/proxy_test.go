@@ -19,16 +19,15 @@ import (
 // and lets a test step in.
 type proxy struct {
 	URL string
-	// before and after are called around each request, by the requests' own
-	// goroutines; nil for nothing. A request is not answered until after returns.
-	before, after func(action string)
+	// Close ends the proxy once everything that has come this far has happened.
+	Close func()
 
-	mu      sync.Mutex
-	actions []string
+	mu            sync.Mutex
+	before, after func(action string)
+	actions       []string
 }
 
-// newProxy starts a proxy that is gone with t. Its hooks must be set before it
-// is used.
+// newProxy starts a proxy that is gone with t.
 func newProxy(t *testing.T, s *local.Server) *proxy {
 	t.Helper()
 	to, err := url.Parse(s.Endpoint)
@@ -48,17 +47,18 @@ func newProxy(t *testing.T, s *local.Server) *proxy {
 		action := actionOf(r, body)
 		p.mu.Lock()
 		p.actions = append(p.actions, action)
+		before, after := p.before, p.after
 		p.mu.Unlock()
-		if p.before != nil {
-			p.before(action)
+		if before != nil {
+			before(action)
 		}
 		// What has come this far happens, also if the command goes away meanwhile.
 		r = r.WithContext(t.Context())
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		answer := httptest.NewRecorder()
 		forward.ServeHTTP(answer, r)
-		if p.after != nil {
-			p.after(action)
+		if after != nil {
+			after(action)
 		}
 		for k, v := range answer.Header() {
 			w.Header()[k] = v
@@ -67,8 +67,16 @@ func newProxy(t *testing.T, s *local.Server) *proxy {
 		_, _ = w.Write(answer.Body.Bytes())
 	}))
 	t.Cleanup(front.Close)
-	p.URL = front.URL
+	p.URL, p.Close = front.URL, front.Close
 	return p
+}
+
+// hook sets what is called before and after each request, by the requests' own
+// goroutines; nil for nothing. A request is not answered until after returns.
+func (p *proxy) hook(before, after func(action string)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.before, p.after = before, after
 }
 
 // actionOf names the operation that a request is for.

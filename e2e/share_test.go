@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"slices"
@@ -42,6 +43,7 @@ func TestShare(t *testing.T) {
 		{"Denials", denials},
 		{"KeyLostOnTheWay", keyLostOnTheWay},
 		{"LeastPrivilege", leastPrivilege},
+		{"ResearchedPolicies", researched},
 		{"RoleWithAPath", roleWithAPath},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, w) })
@@ -110,7 +112,7 @@ func jsonOutput(t *testing.T, w *sharing) {
 	d := json.NewDecoder(strings.NewReader(o.stderr))
 	for {
 		var e share.Event
-		if err := d.Decode(&e); err == io.EOF {
+		if err := d.Decode(&e); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			t.Fatalf("%v in %s", err, o.stderr)
@@ -146,15 +148,16 @@ func (w *sharing) stop(t *testing.T, id string, sig os.Signal, when string, n in
 		_ = cmd.Process.Signal(sig)
 	})
 	if when == "before" {
-		p.before = hook
+		p.hook(hook, nil)
 	} else {
-		p.after = hook
+		p.hook(nil, hook)
 	}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	must(t, cmd.Start())
 	close(started)
 	_ = cmd.Wait()
+	p.Close() // what was under way arrives before the next command looks
 	if !slices.Contains(p.asked(), action) {
 		t.Fatalf("%s was never asked for:\n%s", action, stderr.String())
 	}
@@ -228,12 +231,12 @@ func twoAtATime(t *testing.T, w *sharing) {
 	id, p := w.snapshot(t), newProxy(t, w.Server)
 	var both sync.WaitGroup
 	both.Add(2)
-	p.before = func(action string) {
+	p.hook(func(action string) {
 		if action == "CreateKey" {
 			both.Done()
 			both.Wait()
 		}
-	}
+	}, nil)
 	var outcomes [2]outcome
 	var g sync.WaitGroup
 	for i := range outcomes {
@@ -321,26 +324,25 @@ func underACustomerKey(t *testing.T, w *sharing) {
 func keyLostOnTheWay(t *testing.T, w *sharing) {
 	id, p := w.snapshot(t), newProxy(t, w.Server)
 	run := w.run(t, id)
-	p.before = nth(2, "CopyDBClusterSnapshot", func() {
-		_, err := w.source.kms.DisableKey(t.Context(), &kms.DisableKeyInput{KeyId: &w.keysOf(t, run)[0]})
+	p.hook(nth(2, "CopyDBClusterSnapshot", func() {
+		_, err := w.source.kms.DisableKey(t.Context(), &kms.DisableKeyInput{KeyId: w.keyOf(t, run).Arn})
 		if err != nil {
 			t.Error(err)
 		}
-	})
+	}), nil)
 	w.share(t, id, p.flags()...).wants(t, 12, "KMSKeyNotAccessibleFault", "cause  the key is Disabled", "aws kms enable-key")
 	w.share(t, id).wants(t, 5, "of a former run is Disabled")
-	_, err := w.source.kms.EnableKey(t.Context(), &kms.EnableKeyInput{KeyId: &w.keysTagged(t, run)[0]})
+	_, err := w.source.kms.EnableKey(t.Context(), &kms.EnableKeyInput{KeyId: w.keyOf(t, run).Arn})
 	must(t, err)
 	w.share(t, id).wants(t, 0)
 }
 
-// keysTagged is keysOf for keys in any state.
-func (w *sharing) keysTagged(t *testing.T, run string) []string {
-	t.Helper()
+// keyOf is the key that the run's alias leads to, in whatever state.
+func (w *sharing) keyOf(t *testing.T, run string) *kmstypes.KeyMetadata {
 	k, err := w.source.kms.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: new("alias/borealis-share-" + run)})
-	must(t, err)
-	if k.KeyMetadata.KeyState != kmstypes.KeyStateDisabled {
-		t.Errorf("key is %s", k.KeyMetadata.KeyState)
+	if err != nil {
+		t.Error(err)
+		return &kmstypes.KeyMetadata{}
 	}
-	return []string{*k.KeyMetadata.Arn}
+	return k.KeyMetadata
 }

@@ -141,7 +141,8 @@ func finish(t *testing.T, cmd *exec.Cmd) outcome {
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
-		t.Fatal(err)
+		t.Error(err)
+		return outcome{-2, stdout.String(), stderr.String()}
 	} else if ok {
 		return outcome{exit.ExitCode(), stdout.String(), stderr.String()}
 	}

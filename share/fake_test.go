@@ -2,6 +2,7 @@ package share_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -210,10 +211,13 @@ func (f *fakeRDS) ModifyDBClusterSnapshotAttribute(ctx context.Context, in *rds.
 	return &rds.ModifyDBClusterSnapshotAttributeOutput{}, nil
 }
 
-// lostAnswer is an error of a request that was carried out all the same.
-type lostAnswer struct{ error }
+// A lostAnswerError is that of a request that was carried out all the same.
+type lostAnswerError struct{ error }
 
-func isLost(err error) bool { _, is := err.(lostAnswer); return is }
+func isLost(err error) bool {
+	_, is := errors.AsType[lostAnswerError](err)
+	return is
+}
 
 // fakeKMS is KMS for one side.
 type fakeKMS struct {

@@ -240,7 +240,7 @@ func TestOldKeysAreNotWaitedFor(t *testing.T) {
 }
 
 func TestLostAnswers(t *testing.T) {
-	lost := lostAnswer{&net.OpError{Op: "read", Err: errors.New("connection reset by peer")}}
+	lost := lostAnswerError{&net.OpError{Op: "read", Err: errors.New("connection reset by peer")}}
 	for _, ask := range []string{"source CreateKey", "source CopyDBClusterSnapshot", "target CopyDBClusterSnapshot"} {
 		t.Run(ask, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

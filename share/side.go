@@ -113,13 +113,11 @@ func principalOf(ctx context.Context, caller string, from roles) (string, error)
 		return caller, nil
 	}
 	out, err := from.GetRole(ctx, &iam.GetRoleInput{RoleName: &role})
-	switch {
-	case err == nil:
-		return aws.ToString(out.Role.Arn), nil
-	case ctx.Err() != nil:
-		return "", context.Cause(ctx)
+	arn := ""
+	if err == nil { // an operator without iam:GetRole is an ordinary one
+		arn = aws.ToString(out.Role.Arn)
 	}
-	return "", nil // an operator without iam:GetRole is an ordinary one
+	return arn, context.Cause(ctx)
 }
 
 // roleName is the name of the role that caller is a session of, "" for others.
