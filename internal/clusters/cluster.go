@@ -208,7 +208,7 @@ func (v *View) DescribeDBClusters(ctx context.Context, in *rds.DescribeDBCluster
 	if err != nil {
 		return nil, err
 	}
-	out := &rds.DescribeDBClustersOutput{}
+	out := &rds.DescribeDBClustersOutput{DBClusters: []types.DBCluster{}}
 	err = v.Store.View(ctx, func(tx Tx) error {
 		all, members, err := v.listClusters(ctx, tx, value(in.DBClusterIdentifier))
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
 	"borealis/internal/cloud"
 )
@@ -34,7 +35,7 @@ func (v *View) DescribeDBClusterSnapshots(ctx context.Context, in *rds.DescribeD
 	if given(in.DbClusterResourceId) {
 		keep["lineage"] = []string{*in.DbClusterResourceId}
 	}
-	out := &rds.DescribeDBClusterSnapshotsOutput{}
+	out := &rds.DescribeDBClusterSnapshotsOutput{DBClusterSnapshots: []types.DBClusterSnapshot{}}
 	err = v.Store.View(ctx, func(tx Tx) error {
 		all, err := v.listSnapshots(ctx, tx, in)
 		if err != nil {

@@ -139,7 +139,7 @@ func (v *View) DescribeDBInstances(ctx context.Context, in *rds.DescribeDBInstan
 	if err != nil {
 		return nil, err
 	}
-	out := &rds.DescribeDBInstancesOutput{}
+	out := &rds.DescribeDBInstancesOutput{DBInstances: []types.DBInstance{}}
 	err = v.Store.View(ctx, func(tx Tx) error {
 		all, err := v.listInstances(ctx, tx, value(in.DBInstanceIdentifier))
 		if err != nil {

@@ -68,7 +68,7 @@ func (v *View) DescribeDBEngineVersions(ctx context.Context, in *rds.DescribeDBE
 			SupportsBabelfish: new(false), SupportsLogExportsToCloudwatchLogs: new(false), SupportsLimitlessDatabase: new(false),
 		}})
 	}
-	out := &rds.DescribeDBEngineVersionsOutput{}
+	out := &rds.DescribeDBEngineVersionsOutput{DBEngineVersions: []types.DBEngineVersion{}}
 	all, out.Marker, err = page(all, in.Marker, in.MaxRecords)
 	for _, o := range all {
 		out.DBEngineVersions = append(out.DBEngineVersions, o.what)
@@ -96,7 +96,7 @@ func (v *View) DescribeOrderableDBInstanceOptions(ctx context.Context, in *rds.D
 			all = append(all, offer[types.OrderableDBInstanceOption]{ordered(version) + "/" + class, v.option(version, class)})
 		}
 	}
-	out := &rds.DescribeOrderableDBInstanceOptionsOutput{}
+	out := &rds.DescribeOrderableDBInstanceOptionsOutput{OrderableDBInstanceOptions: []types.OrderableDBInstanceOption{}}
 	all, out.Marker, err = page(all, in.Marker, in.MaxRecords)
 	for _, o := range all {
 		out.OrderableDBInstanceOptions = append(out.OrderableDBInstanceOptions, o.what)

@@ -95,3 +95,18 @@ func TestPages(t *testing.T) {
 		return list, out.Marker, out.IsTruncated
 	})
 }
+
+// A list without elements is there all the same: clients take the missing for
+// another answer than the empty.
+func TestEmptyTagListsAreThere(t *testing.T) {
+	w := newWorld(t)
+	ctx, v := t.Context(), w.root(accountA)
+	w.user(accountA, "ann", "")
+	if out := must(v.ListUserTags(ctx, &iam.ListUserTagsInput{UserName: new("ann")}))(t); out.Tags == nil {
+		t.Error("ListUserTags: there is no list")
+	}
+	made := must(v.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: new("p"), PolicyDocument: new(anything)}))(t)
+	if out := must(v.ListPolicyTags(ctx, &iam.ListPolicyTagsInput{PolicyArn: made.Policy.Arn}))(t); out.Tags == nil {
+		t.Error("ListPolicyTags: there is no list")
+	}
+}

@@ -51,7 +51,7 @@ func (v *View) ListPolicyTags(ctx context.Context, in *iam.ListPolicyTagsInput) 
 	return out, v.read(ctx, func(r *request) error {
 		p, err := r.policy("iam:ListPolicyTags", *in.PolicyArn, nil)
 		some, next := cut(page, p.Tags, func(t Tag) string { return strings.ToLower(t.Key) })
-		out.Tags, out.Marker, out.IsTruncated = awsTags(some), next, next != nil
+		out.Tags, out.Marker, out.IsTruncated = append([]types.Tag{}, awsTags(some)...), next, next != nil
 		return err
 	})
 }

@@ -157,7 +157,7 @@ func (v *View) tagsOf(ctx context.Context, action string, k Kind, name string, m
 		e, err := r.entity(action, k, name, nil)
 		var some []Tag
 		some, next = cut(p, e.Tags, func(t Tag) string { return strings.ToLower(t.Key) })
-		tags = awsTags(some)
+		tags = append([]types.Tag{}, awsTags(some)...)
 		return err
 	})
 	return tags, next, err

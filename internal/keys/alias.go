@@ -226,7 +226,7 @@ func (v *View) ListAliases(ctx context.Context, in *kms.ListAliasesInput) (*kms.
 	if err != nil {
 		return nil, err
 	}
-	out := &kms.ListAliasesOutput{}
+	out := &kms.ListAliasesOutput{Aliases: []types.AliasListEntry{}}
 	list, out.NextMarker = cut(p, list, Alias.id)
 	out.Truncated = out.NextMarker != nil
 	for _, a := range list {

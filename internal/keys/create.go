@@ -105,7 +105,7 @@ func (v *View) ListKeys(ctx context.Context, in *kms.ListKeysInput) (*kms.ListKe
 	if err != nil {
 		return nil, err
 	}
-	out := &kms.ListKeysOutput{}
+	out := &kms.ListKeysOutput{Keys: []types.KeyListEntry{}}
 	ids, out.NextMarker = cut(p, ids, func(id string) string { return id })
 	out.Truncated = out.NextMarker != nil
 	for _, id := range ids {

@@ -176,7 +176,7 @@ func (v *View) ListGrants(ctx context.Context, in *kms.ListGrantsInput) (*kms.Li
 		return nil, err
 	}
 	id := func(g *Grant) string { return g.ID }
-	out := &kms.ListGrantsOutput{}
+	out := &kms.ListGrantsOutput{Grants: []types.GrantListEntry{}}
 	grants, out.NextMarker = cut(p, from(p, grants, id), id)
 	out.Truncated = out.NextMarker != nil
 	for _, g := range grants {
@@ -232,7 +232,7 @@ func (v *View) ListRetirableGrants(ctx context.Context, in *kms.ListRetirableGra
 	if err != nil {
 		return nil, err
 	}
-	out := &kms.ListRetirableGrantsOutput{}
+	out := &kms.ListRetirableGrantsOutput{Grants: []types.GrantListEntry{}}
 	list, out.NextMarker = cut(p, list, Grant.id)
 	out.Truncated = out.NextMarker != nil
 	for _, g := range list {

@@ -79,7 +79,7 @@ func (v *View) ListResourceTags(ctx context.Context, in *kms.ListResourceTagsInp
 	}
 	key := func(t Tag) string { return t.Key }
 	tags := slices.SortedFunc(slices.Values(t.Tags), func(a, b Tag) int { return strings.Compare(a.Key, b.Key) })
-	out := &kms.ListResourceTagsOutput{}
+	out := &kms.ListResourceTagsOutput{Tags: []types.Tag{}}
 	tags, out.NextMarker = cut(p, from(p, tags, key), key)
 	out.Truncated = out.NextMarker != nil
 	for _, t := range tags {
