@@ -37,6 +37,7 @@ var arrows = map[string]string{
 	"e2e/demo":                     "*",
 	"e2e/story":                    "*",
 	"bench":                        "*",
+	"bench/bare":                   "",
 }
 
 func TestArrows(t *testing.T) {
