@@ -84,12 +84,21 @@ type volumeKeeper struct {
 // whose data key no KMS key protects.
 var notWrapped = []byte("data key not wrapped")
 
+// whose is the identity of a volume. One that no KMS key protects has a word in
+// the key's place, for an identity has to be whole.
+func whose(account cloud.AccountID, lineage, keyARN string) volume.Identity {
+	if keyARN == "" {
+		keyARN = "none"
+	}
+	return volume.Identity{Account: account, Lineage: lineage, KeyARN: keyARN}
+}
+
 func spec(v clusters.VolumeSpec) volume.Spec {
 	if v.KeyARN == "" {
 		v.Wrapped = notWrapped
 	}
 	return volume.Spec{
-		ID: v.ID, Identity: volume.Identity{Account: v.Account, Lineage: v.Lineage, KeyARN: v.KeyARN},
+		ID: v.ID, Identity: whose(v.Account, v.Lineage, v.KeyARN),
 		DataKey: volume.DataKey(v.DataKey), Wrapped: v.Wrapped,
 	}
 }
@@ -97,7 +106,7 @@ func spec(v clusters.VolumeSpec) volume.Spec {
 func ref(v clusters.VolumeRef) (volume.Ref, error) {
 	d, err := volume.ParseDigest(v.Digest)
 	return volume.Ref{
-		ID: v.ID, Identity: volume.Identity{Account: v.Account, Lineage: v.Lineage, KeyARN: v.KeyARN},
+		ID: v.ID, Identity: whose(v.Account, v.Lineage, v.KeyARN),
 		DataKey: volume.DataKey(v.DataKey), Digest: d,
 	}, err
 }
