@@ -291,3 +291,34 @@ func TestPoison(t *testing.T) {
 	w.reasonOf("mine", "given up after 5 attempts")
 	w.clean()
 }
+
+// An operation that ends between the worker's two looks at it holds up nothing.
+func TestOperationEndsBetweenTwoLooks(t *testing.T) {
+	w := newWorld(t)
+	w.ghost = &clusters.Operation{ID: "op-ghost", Kind: clusters.CopySnapshot, Lane: "ghost"}
+	w.restart()
+	ann := w.person(home, "ann", everything)
+	ann.cluster("shop")
+	ann.snapshot("nightly", "shop")
+	ann.describeSnapshot("nightly").is(t, "available")
+}
+
+// A ghostStore lists an operation that is not there any more.
+type ghostStore struct {
+	clusters.Store
+	ghost clusters.Operation
+}
+
+func (s ghostStore) View(ctx context.Context, fn func(clusters.Tx) error) error {
+	return s.Store.View(ctx, func(tx clusters.Tx) error { return fn(ghostTx{tx, s.ghost}) })
+}
+
+type ghostTx struct {
+	clusters.Tx
+	ghost clusters.Operation
+}
+
+func (t ghostTx) Operations() ([]clusters.Operation, error) {
+	ops, err := t.Tx.Operations()
+	return append([]clusters.Operation{t.ghost}, ops...), err
+}

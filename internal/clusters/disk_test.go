@@ -161,14 +161,20 @@ func (d *disk) do(ctx context.Context, call string, effect func() error) error {
 
 func (d *disk) path(kind, id string) string { return filepath.Join(d.dir, kind, id) }
 
-func (d *disk) list(kind string) []string {
+func (d *disk) list(kind string) (ids []string, err error) {
 	found, err := os.ReadDir(filepath.Join(d.dir, kind))
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	var ids []string
 	for _, f := range found {
 		ids = append(ids, f.Name())
+	}
+	return ids, err
+}
+
+// has is list for tests.
+func (d *disk) has(kind string) []string {
+	d.t.Helper()
+	ids, err := d.list(kind)
+	if err != nil {
+		d.t.Fatal(err)
 	}
 	return ids
 }
@@ -263,7 +269,7 @@ func (e engines) SetMaster(ctx context.Context, id string, m clusters.Master) er
 	})
 }
 
-func (e engines) List(context.Context) ([]string, error) { return e.list("engines"), nil }
+func (e engines) List(context.Context) ([]string, error) { return e.list("engines") }
 
 type volumes struct{ *disk }
 
@@ -364,11 +370,12 @@ func (v volumes) Delete(ctx context.Context, ref clusters.VolumeRef) error {
 }
 
 func (v volumes) List(context.Context) ([]clusters.VolumeRef, error) {
+	ids, err := v.list("volumes")
 	var refs []clusters.VolumeRef
-	for _, id := range v.list("volumes") {
+	for _, id := range ids {
 		refs = append(refs, clusters.VolumeRef{ID: id})
 	}
-	return refs, nil
+	return refs, err
 }
 
 // faultyKeys is KMS as seen by a process that may die.

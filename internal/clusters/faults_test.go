@@ -113,7 +113,7 @@ func TestFaults(t *testing.T) {
 	}
 	w.settle()
 	w.clean()
-	if n := len(w.disk.list("engines")) + len(w.disk.list("volumes")); n != 4 {
+	if n := len(w.disk.has("engines")) + len(w.disk.has("volumes")); n != 4 {
 		t.Errorf("%d engines and volumes, want the 4 there were", n)
 	}
 	ann.may("share with 20 accounts and everyone", func() error {

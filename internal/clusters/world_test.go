@@ -41,9 +41,10 @@ type world struct {
 	disk   *disk
 	fault  *fault
 	stop   func()
-	late   bool          // LateShareRefusal
-	check  time.Duration // KeyCheck
-	keyARN string        // a key of home's, where a test needs one
+	late   bool                // LateShareRefusal
+	check  time.Duration       // KeyCheck
+	keyARN string              // a key of home's, where a test needs one
+	ghost  *clusters.Operation // what the worker's store lists and has not
 }
 
 func newWorld(t testing.TB) *world {
@@ -68,7 +69,10 @@ func (w *world) open() {
 	w.rds = &clusters.Service{
 		Store: w.store, Policies: w.who, Audit: w.log, Engines: engines{w.disk}, Volumes: volumes{w.disk},
 		Keys: func(c cloud.Caller) clusters.Keys { return faultyKeys{w.kms.As(c), w.fault} },
-		Now:  time.Now, Log: slog.New(slog.DiscardHandler), KeyCheck: w.check, LateShareRefusal: w.late,
+		Now:  time.Now, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)), KeyCheck: w.check, LateShareRefusal: w.late,
+	}
+	if w.ghost != nil {
+		w.rds.Store = ghostStore{w.store, *w.ghost}
 	}
 	w.stop = func() {}
 }
@@ -260,8 +264,8 @@ func (w *world) clean() {
 		for _, i := range instances {
 			running[i.ClusterID] = i.Status == clusters.InstanceAvailable
 		}
-		w.same("engines", engines, w.disk.list("engines"))
-		w.same("volumes", volumes, w.disk.list("volumes"))
+		w.same("engines", engines, w.disk.has("engines"))
+		w.same("volumes", volumes, w.disk.has("volumes"))
 		w.disk.mu.Lock()
 		defer w.disk.mu.Unlock()
 		var run []string
