@@ -305,9 +305,3 @@ func (l *Log) shift() error {
 	}
 	return os.Rename(l.path, name(1))
 }
-
-// Discard is a log that keeps nothing, for tests.
-type Discard struct{}
-
-// Record forgets e.
-func (Discard) Record(Event) error { return nil }

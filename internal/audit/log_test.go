@@ -237,12 +237,6 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-func TestDiscard(t *testing.T) {
-	if err := (audit.Discard{}).Record(event); err != nil {
-		t.Error(err)
-	}
-}
-
 func BenchmarkRecord(b *testing.B) {
 	l, err := audit.Open(filepath.Join(b.TempDir(), "audit.jsonl"))
 	if err != nil {

@@ -112,33 +112,6 @@ func Rename(from, to string) error {
 	return SyncDir(filepath.Dir(from))
 }
 
-// Remove removes a file or an empty directory. When it returns nil the name
-// does not come back after a power cut. Removing what is not there is not an
-// error, and is made durable too: an earlier Remove may have been cut short.
-func Remove(name string) error {
-	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	err := SyncDir(filepath.Dir(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // no directory, so no name in it
-	}
-	return err
-}
-
-// RemoveAll removes a tree. When it returns nil its top name does not come back
-// after a power cut; what is below it is out of reach then, synced or not.
-func RemoveAll(path string) error {
-	if err := os.RemoveAll(path); err != nil {
-		return err
-	}
-	err := SyncDir(filepath.Dir(path))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
 // SyncDir makes the names in directory dir durable: those added, and those
 // removed.
 func SyncDir(dir string) error {

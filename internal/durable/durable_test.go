@@ -107,31 +107,6 @@ func TestRename(t *testing.T) {
 	}
 }
 
-func TestRemove(t *testing.T) {
-	dir := t.TempDir()
-	tree := filepath.Join(dir, "tree")
-	if err := os.MkdirAll(filepath.Join(tree, "sub"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := durable.Remove(tree); err == nil {
-		t.Error("Remove removed a full directory")
-	}
-	for range 2 {
-		if err := durable.RemoveAll(tree); err != nil {
-			t.Error(err)
-		}
-		if err := durable.Remove(filepath.Join(dir, "none")); err != nil {
-			t.Error(err)
-		}
-		if err := durable.Remove(filepath.Join(tree, "x")); err != nil {
-			t.Errorf("Remove in no directory: %v", err)
-		}
-	}
-	if got := names(t, dir); len(got) != 0 {
-		t.Errorf("directory holds %v", got)
-	}
-}
-
 func TestRemoveTemps(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{durable.TempPrefix + "1", "kept", ".kept"} {

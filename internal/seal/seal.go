@@ -47,17 +47,6 @@ type Sealer struct {
 	key [KeySize]byte
 }
 
-// NewSealer returns the Sealer of key, which must have KeySize bytes; it keeps a
-// copy.
-func NewSealer(key Plaintext) (*Sealer, error) {
-	if len(key) != KeySize {
-		return nil, errors.New("a sealing key has 32 bytes")
-	}
-	s := new(Sealer)
-	copy(s.key[:], key)
-	return s, nil
-}
-
 // String keeps the key out of messages.
 func (Sealer) String() string { return redacted }
 
