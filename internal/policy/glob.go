@@ -43,40 +43,85 @@ func (g glob) any() bool {
 	return g != "" && strings.Count(string(g), "\xff") == len(g)
 }
 
-// match reports whether all of s fits g, with regard to case. It takes time at
-// worst proportional to len(g)*len(s), and no memory.
+// match reports whether all of s fits g, with regard to case. It takes no memory,
+// and time proportional to len(g)+len(s), but for what stands between two * and
+// has a ? in it, which is tried everywhere.
 func (g glob) match(s string) bool {
-	gi, si := 0, 0
-	star, mark := -1, 0 // where to resume when the text after a * did not fit
-	for si < len(s) {
-		if gi < len(g) {
-			switch c := g[gi]; {
-			case c == many:
-				star, mark = gi, si
-				gi++
-				continue
-			case c == one:
-				_, w := utf8.DecodeRuneInString(s[si:])
-				gi++
-				si += w
-				continue
-			case c == s[si]:
-				gi++
-				si++
-				continue
-			}
+	head, rest, found := strings.Cut(string(g), "\xff")
+	n, ok := glob(head).begins(s)
+	if !found {
+		return ok && n == len(s)
+	}
+	if !ok {
+		return false
+	}
+	s = s[n:]
+	for {
+		part, after, found := strings.Cut(rest, "\xff")
+		if !found {
+			return glob(part).ends(s)
 		}
-		if star < 0 {
+		// The first place is as good as any: what follows has most left to match.
+		end := glob(part).find(s)
+		if end < 0 {
 			return false
 		}
-		_, w := utf8.DecodeRuneInString(s[mark:])
-		mark += w
-		gi, si = star+1, mark
+		s, rest = s[end:], after
 	}
-	for gi < len(g) && g[gi] == many {
-		gi++
+}
+
+// begins reports whether s begins with g, which has no *, and how much of s that is.
+func (g glob) begins(s string) (n int, ok bool) {
+	for i := range len(g) {
+		switch {
+		case n == len(s):
+			return 0, false
+		case g[i] == one:
+			_, w := utf8.DecodeRuneInString(s[n:])
+			n += w
+		case g[i] == s[n]:
+			n++
+		default:
+			return 0, false
+		}
 	}
-	return gi == len(g)
+	return n, true
+}
+
+// ends reports whether s ends with g, which has no *.
+func (g glob) ends(s string) bool {
+	if strings.IndexByte(string(g), one) < 0 {
+		return strings.HasSuffix(s, string(g))
+	}
+	start := len(s)
+	for range utf8.RuneCountInString(string(g)) { // a ? counts as one
+		if start == 0 {
+			return false
+		}
+		_, w := utf8.DecodeLastRuneInString(s[:start])
+		start -= w
+	}
+	n, ok := g.begins(s[start:])
+	return ok && n == len(s)-start
+}
+
+// find is where the first part of s ends that fits g, which has no *; -1 if
+// there is none.
+func (g glob) find(s string) int {
+	if strings.IndexByte(string(g), one) < 0 {
+		if at := strings.Index(s, string(g)); at >= 0 {
+			return at + len(g)
+		}
+		return -1
+	}
+	for at := 0; at < len(s); {
+		if n, ok := g.begins(s[at:]); ok {
+			return at + n
+		}
+		_, w := utf8.DecodeRuneInString(s[at:])
+		at += w
+	}
+	return -1
 }
 
 // lowered is s with its ASCII letters in lower case. Unicode would go further,

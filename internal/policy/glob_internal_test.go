@@ -4,6 +4,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
 )
 
 // FuzzGlob compares the matcher with regular expressions.
@@ -38,4 +42,48 @@ func TestGlobAny(t *testing.T) {
 			t.Errorf("%q matches everything: %v", pattern, got)
 		}
 	}
+}
+
+// A client chooses the text, and an account's users the pattern: neither may
+// keep the server busy.
+func TestGlobIsNotQuadratic(t *testing.T) {
+	start := time.Now()
+	for _, pattern := range []string{"*" + strings.Repeat("a", 30_000) + "b", "*" + strings.Repeat("a", 30_000) + "b*"} {
+		if toGlob(pattern).match(strings.Repeat("a", 1<<20)) {
+			t.Error("matched")
+		}
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
+// The short way and the obvious one agree, whatever bytes there are.
+func TestGlobAgreesWithTheReference(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		g := toGlob(strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "é", "*", "?"}), 0, 8).Draw(t, "pattern"), ""))
+		s := strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "é", "\xc3", "\xe2\x82", "*"}), 0, 10).Draw(t, "text"), "")
+		if got, want := g.match(s), obvious(g, s); got != want {
+			t.Fatalf("%q matches %q = %v", g.text(), s, got)
+		}
+	})
+}
+
+func obvious(g glob, s string) bool {
+	switch {
+	case g == "":
+		return s == ""
+	case g[0] == many && obvious(g[1:], s):
+		return true
+	case s == "":
+		return false
+	}
+	_, w := utf8.DecodeRuneInString(s)
+	switch {
+	case g[0] == many:
+		return obvious(g, s[w:])
+	case g[0] == one:
+		return obvious(g[1:], s[w:])
+	}
+	return g[0] == s[0] && obvious(g[1:], s[1:])
 }
