@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"io"
 	"os/exec"
 	"testing"
 
@@ -14,7 +15,10 @@ type narrator struct{ t *testing.T }
 
 func (n narrator) Chapter(title string) { n.t.Logf("-- %s", title) }
 func (n narrator) Did(who, what string) { n.t.Logf("%s %s", who, what) }
-func (n narrator) Ran(cmd, out string)  { n.t.Logf("$ %s\n%s", cmd, out) }
+func (n narrator) Runs(command string) io.Writer {
+	n.t.Logf("$ %s", command)
+	return n.t.Output()
+}
 func (n narrator) Refused(who, what, code, message string) {
 	n.t.Logf("%s cannot %s: %s: %s", who, what, code, message)
 }
@@ -43,7 +47,10 @@ func TestStoryCLI(t *testing.T) {
 func tell(t *testing.T, s *local.Server, as func(profile, id, secret string) (story.Driver, error)) {
 	st := &story.Story{
 		Narrator: narrator{t},
-		Borealis: func(ctx context.Context, args ...string) (string, error) { return s.Run(ctx, nil, args...) },
+		Borealis: func(ctx context.Context, show io.Writer, args ...string) error {
+			_, err := s.Run(ctx, show, args...)
+			return err
+		},
 		As: func(profile, id, secret string) (story.Driver, error) {
 			if err := s.AddProfile(profile, id, secret); err != nil {
 				return nil, err

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/signal"
@@ -30,7 +31,7 @@ func main() {
 	defer cancel()
 	var err error
 	if *stop {
-		err = clean(*dir)
+		err = clean(*dir, os.Stdout)
 	} else {
 		err = run(ctx, *borealis, *dir, os.Stdout)
 	}
@@ -43,7 +44,7 @@ func main() {
 // run tells the story and ends with a summary.
 func run(ctx context.Context, borealis, dir string, out io.Writer) error {
 	began := time.Now()
-	if err := clean(dir); err != nil {
+	if err := clean(dir, out); err != nil {
 		return err
 	}
 	if err := os.Mkdir(dir, 0o711); err != nil { // PostgreSQL's user must reach its files in it
@@ -60,10 +61,11 @@ func run(ctx context.Context, borealis, dir string, out io.Writer) error {
 	if err := os.WriteFile(pidFile(dir), []byte(strconv.Itoa(s.PID())), 0o600); err != nil {
 		return err
 	}
-	if err := tell(ctx, s, &printer{w: out}); err != nil {
+	connect, err := tell(ctx, s, &printer{w: out})
+	if err != nil {
 		return errors.Join(err, fmt.Errorf("the server's log is %s; remove it all with: make demo-stop", s.LogFile()))
 	}
-	fmt.Fprintf(out, summary, time.Since(began).Round(100*time.Millisecond), s.Endpoint, dir, s.Endpoint, dir)
+	fmt.Fprintf(out, summary, time.Since(began).Round(100*time.Millisecond), s.Endpoint, dir, connect)
 	return nil
 }
 
@@ -71,14 +73,18 @@ const summary = `
 %s, start to end. Everything above was real: PostgreSQL servers, encrypted snapshots,
 policies decided on every request.
 
-  The server goes on at   %s
-  Its files are in        %s
+  The server goes on at   %[2]s
+  Its files are in        %[3]s
 
-Point the AWS CLI at it, with the profiles prod, backup and stranger (administrators):
-  export AWS_ENDPOINT_URL=%s
+Look into account B's database:
+  %[4]s
+
+Point the AWS CLI at the server, with the profiles prod, backup and stranger:
+  export AWS_ENDPOINT_URL=%[2]s
   export AWS_CONFIG_FILE=%[3]s/aws/config AWS_SHARED_CREDENTIALS_FILE=%[3]s/aws/credentials
-  aws --profile prod   rds describe-db-cluster-snapshots
-  aws --profile backup rds describe-db-clusters
+  aws --profile prod   --endpoint-url $AWS_ENDPOINT_URL rds describe-db-cluster-snapshots
+  aws --profile backup --endpoint-url $AWS_ENDPOINT_URL rds describe-db-clusters
+(Version 1 of the AWS CLI, and 2 before 2.13, may go to AWS without --endpoint-url.)
 
 Stop it and remove everything:
   make demo-stop
@@ -94,11 +100,15 @@ func address() string {
 	return "127.0.0.1:4566"
 }
 
-// tell makes the three accounts and tells the story.
-func tell(ctx context.Context, s *local.Server, p *printer) error {
+// tell makes the three accounts, tells the story, and returns what connects to
+// the database at its end.
+func tell(ctx context.Context, s *local.Server, p *printer) (connect string, err error) {
 	t := &story.Story{
 		Narrator: p,
-		Borealis: func(ctx context.Context, args ...string) (string, error) { return s.Run(ctx, os.Stderr, args...) },
+		Borealis: func(ctx context.Context, show io.Writer, args ...string) error {
+			_, err := s.Run(ctx, show, args...)
+			return err
+		},
 		As: func(profile, id, secret string) (story.Driver, error) {
 			if err := s.AddProfile(profile, id, secret); err != nil {
 				return nil, err
@@ -117,53 +127,60 @@ func tell(ctx context.Context, s *local.Server, p *printer) error {
 	} {
 		k, err := s.CreateAccount(ctx, a.id, a.name, a.profile)
 		if err != nil {
-			return err
+			return "", err
 		}
 		cfg, err := s.Config(ctx, k.AccessKeyID, k.SecretAccessKey, "")
 		if err != nil {
-			return err
+			return "", err
 		}
 		*a.into = story.Account{ID: k.AccountID, Root: story.NewSDK(cfg)}
 	}
-	return t.Tell(ctx)
+	err = t.Tell(ctx)
+	return t.Connect(), err
 }
 
 func pidFile(dir string) string { return filepath.Join(dir, "serve.pid") }
 
 // clean stops the server of an earlier demo, if it still runs, and removes dir.
-func clean(dir string) error {
+func clean(dir string, out io.Writer) error {
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if !strings.Contains(filepath.Base(dir), "borealis") {
 		return fmt.Errorf("%s will not be replaced: its name does not contain borealis", dir)
 	}
 	text, err := os.ReadFile(pidFile(dir))
 	if err == nil {
 		if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && isServer(pid, dir) {
-			if err := terminate(pid); err != nil {
+			fmt.Fprintf(out, "Stopping the demo's server, process %d.\n", pid)
+			if err := terminate(pid, dir); err != nil {
 				return err
 			}
 		}
 	}
+	fmt.Fprintf(out, "Removing %s.\n", dir)
 	return os.RemoveAll(dir)
 }
 
 // isServer makes sure that a process id written down long ago still belongs to
-// the server of dir.
+// the server of dir, and has not ended: what has, but has not been waited for by
+// its parent, has no command line.
 func isServer(pid int, dir string) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	return err == nil && strings.Contains(string(line), filepath.Join(dir, "data"))
 }
 
-// terminate ends a process and waits until it has stopped its servers.
-func terminate(pid int) error {
+// terminate ends the server of dir and waits until it has stopped its databases.
+func terminate(pid int, dir string) error {
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 		return err
 	}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); <-tick.C {
-		if err := syscall.Kill(pid, 0); err != nil {
+		if !isServer(pid, dir) {
 			return nil
 		}
 	}
-	return fmt.Errorf("process %d does not end", pid)
+	return fmt.Errorf("process %d does not end; its log is in %s", pid, dir)
 }

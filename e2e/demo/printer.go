@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
@@ -27,9 +28,39 @@ func (p *printer) Refused(who, what, code, message string) {
 	fmt.Fprintln(p.w)
 }
 
-func (p *printer) Ran(command, output string) {
-	fmt.Fprintf(p.w, "   $ %s\n", command)
-	for line := range strings.Lines(output) {
-		fmt.Fprintf(p.w, "     %s", line)
+// width is how long a command line may be before it is broken.
+const width = 90
+
+func (p *printer) Runs(command string) io.Writer {
+	line := "   $"
+	for word := range strings.FieldsSeq(command) {
+		if strings.HasPrefix(word, "--") && len(line) > width {
+			fmt.Fprintln(p.w, line+" \\")
+			line = "      "
+		}
+		line += " " + word
 	}
+	fmt.Fprintln(p.w, line)
+	return &indenter{w: p.w}
+}
+
+// An indenter passes on what is written, every line further to the right.
+type indenter struct {
+	w      io.Writer
+	inLine bool
+}
+
+func (i *indenter) Write(b []byte) (int, error) {
+	var out []byte
+	for line := range bytes.Lines(b) {
+		if !i.inLine && len(line) > 1 {
+			out = append(out, "     "...)
+		}
+		out = append(out, line...)
+		i.inLine = !bytes.HasSuffix(line, []byte("\n"))
+	}
+	if _, err := i.w.Write(out); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }

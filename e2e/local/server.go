@@ -144,18 +144,18 @@ func (s *Server) Running() bool { return s.cmd != nil }
 // PID is the server's process id.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
-// Run runs the borealis command and returns its standard output. Its standard
-// error goes to progress, if that is not nil.
-func (s *Server) Run(ctx context.Context, progress io.Writer, args ...string) (string, error) {
+// Run runs the borealis command and returns its standard output. If show is not
+// nil, all that the command prints goes there instead, as it comes.
+func (s *Server) Run(ctx context.Context, show io.Writer, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, s.Binary, args...)
 	cmd.Env = s.Env()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if progress != nil {
-		cmd.Stderr = io.MultiWriter(&stderr, progress)
+	if show != nil {
+		cmd.Stdout, cmd.Stderr = show, show // one pipe, so that the order stays
 	}
 	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("borealis %s: %w: %s", args[0], err, strings.TrimSpace(stderr.String()))
+		return stdout.String(), fmt.Errorf("borealis %s: %w %s", args[0], err, strings.TrimSpace(stderr.String()))
 	}
 	return stdout.String(), nil
 }

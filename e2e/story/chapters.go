@@ -70,8 +70,7 @@ func (s *Story) instance(ctx context.Context, who Person, cluster string) (datab
 
 // psql runs SQL with PostgreSQL's own client, over TLS and with the password.
 func (s *Story) psql(ctx context.Context, d database, sql string) (string, error) {
-	cmd := exec.CommandContext(ctx, "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1",
-		fmt.Sprintf("host=%s port=%d user=shopkeeper dbname=shop sslmode=require", d.host, d.port), "-c", sql)
+	cmd := exec.CommandContext(ctx, "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", d.String(), "-c", sql)
 	cmd.Env = append(os.Environ(), "PGPASSWORD="+s.password)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -230,11 +229,9 @@ func (s *Story) share(ctx context.Context) error {
 	s.Did(s.bob.Name, "has a key of his own, alias/databases")
 	args := []string{"share", "nightly", "--source-profile", s.ann.Profile, "--target-profile", s.bob.Profile, "--region", region,
 		"--target-key", "alias/databases", "--restore-cluster", "orders-copy", "--tag", "cost-center=dba", "--yes"}
-	out, err := s.Borealis(ctx, args...)
-	if err != nil {
+	if err := s.Borealis(ctx, s.Runs("borealis "+strings.Join(args, " ")), args...); err != nil {
 		return err
 	}
-	s.Ran("borealis "+strings.Join(args, " "), out)
 	copied, err := call[rds.DescribeDBClusterSnapshotsOutput](ctx, s.bob, &rds.DescribeDBClusterSnapshotsInput{DBClusterSnapshotIdentifier: new("nightly")})
 	if err != nil {
 		return err
@@ -247,11 +244,16 @@ func (s *Story) share(ctx context.Context) error {
 
 // compare shows that account B's database has the same rows.
 func (s *Story) compare(ctx context.Context) error {
-	d, err := s.where(ctx, s.bob, "orders-copy")
-	if err != nil {
+	var err error
+	if s.copied, err = s.where(ctx, s.bob, "orders-copy"); err != nil {
 		return err
 	}
-	return s.sameRows(ctx, "orders-copy", d)
+	return s.sameRows(ctx, "orders-copy", s.copied)
+}
+
+// Connect is a command line that connects to account B's database.
+func (s *Story) Connect() string {
+	return fmt.Sprintf("PGPASSWORD=%s psql '%s'", s.password, s.copied)
 }
 
 func (s *Story) where(ctx context.Context, who Person, cluster string) (database, error) {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -21,15 +22,15 @@ type Narrator interface {
 	Did(who, what string)
 	// Refused says that who tried something, and the answer.
 	Refused(who, what, code, message string)
-	// Ran shows a command line and what it printed.
-	Ran(command, output string)
+	// Runs shows a command line. What it prints goes to the Writer.
+	Runs(command string) io.Writer
 }
 
 // A Story happens on one server, between three accounts.
 type Story struct {
 	Narrator
-	// Borealis runs the borealis command with args and returns what it printed.
-	Borealis func(ctx context.Context, args ...string) (string, error)
+	// Borealis runs the borealis command with args, and shows what it prints.
+	Borealis func(ctx context.Context, show io.Writer, args ...string) error
 	// As makes a Driver for an access key. profile is a name for it that the
 	// borealis command and the aws command know from then on.
 	As func(profile, accessKeyID, secret string) (Driver, error)
@@ -40,6 +41,7 @@ type Story struct {
 	audrey, ben   Person // may only look, in the source and in the target account
 	password      string
 	orders        database
+	copied        database // what account B has in the end
 	checksum      string
 	sharedKey     string // ARN of the key that borealis share makes
 	byHand        handMade
@@ -62,6 +64,10 @@ type Person struct {
 type database struct {
 	host string
 	port int32
+}
+
+func (d database) String() string {
+	return fmt.Sprintf("host=%s port=%d user=shopkeeper dbname=shop sslmode=require", d.host, d.port)
 }
 
 const (
@@ -97,36 +103,47 @@ func (s *Story) Tell(ctx context.Context) error {
 // only look.
 func (s *Story) people(ctx context.Context) (err error) {
 	const admin = "arn:aws:iam::aws:policy/AdministratorAccess"
-	attach := func(user string) any { return &iam.AttachUserPolicyInput{UserName: &user, PolicyArn: new(admin)} }
-	look := func(user string) any {
+	administers := right{"administers", func(user string) any { return &iam.AttachUserPolicyInput{UserName: &user, PolicyArn: new(admin)} }}
+	looks := right{"may only look at the databases of", func(user string) any {
 		return &iam.PutUserPolicyInput{UserName: &user, PolicyName: new("look"), PolicyDocument: new(`{"Version":"2012-10-17",
 			"Statement":{"Effect":"Allow","Action":["rds:Describe*","rds:ListTagsForResource"],"Resource":"*"}}`)}
+	}}
+	for _, p := range []struct {
+		into           *Person
+		name, profile  string
+		may            right
+		letter, number string
+		root           Driver
+	}{
+		{&s.ann, "ann", "prod", administers, "A", s.Source.ID, s.Source.Root},
+		{&s.audrey, "audrey", "prod-auditor", looks, "A", s.Source.ID, s.Source.Root},
+		{&s.bob, "bob", "backup", administers, "B", s.Target.ID, s.Target.Root},
+		{&s.ben, "ben", "backup-auditor", looks, "B", s.Target.ID, s.Target.Root},
+		{&s.eve, "eve", "stranger", administers, "C", s.Stranger.ID, s.Stranger.Root},
+	} {
+		if *p.into, err = s.person(ctx, p.root, p.name, p.profile, p.may.give); err != nil {
+			return err
+		}
+		s.Did(p.into.Name, fmt.Sprintf("%s account %s, %s (profile %s)", p.may.verb, p.letter, p.number, p.profile))
 	}
-	if s.ann, err = s.person(ctx, s.Source, "ann", "prod", attach); err != nil {
-		return err
-	}
-	if s.audrey, err = s.person(ctx, s.Source, "audrey", "prod-auditor", look); err != nil {
-		return err
-	}
-	if s.ben, err = s.person(ctx, s.Target, "ben", "backup-auditor", look); err != nil {
-		return err
-	}
-	if s.bob, err = s.person(ctx, s.Target, "bob", "backup", attach); err != nil {
-		return err
-	}
-	s.eve, err = s.person(ctx, s.Stranger, "eve", "stranger", attach)
-	return err
+	return nil
+}
+
+// A right is what a user may do, and the input that lets the user do it.
+type right struct {
+	verb string
+	give func(user string) any
 }
 
 // person makes an IAM user with an access key and what permit gives it.
-func (s *Story) person(ctx context.Context, a Account, name, profile string, permit func(user string) any) (Person, error) {
-	if _, err := call[iam.CreateUserOutput](ctx, a.Root, &iam.CreateUserInput{UserName: &name}); err != nil {
+func (s *Story) person(ctx context.Context, root Driver, name, profile string, permit func(user string) any) (Person, error) {
+	if _, err := call[iam.CreateUserOutput](ctx, root, &iam.CreateUserInput{UserName: &name}); err != nil {
 		return Person{}, err
 	}
-	if err := a.Root.Call(ctx, permit(name), outputFor(permit(name))); err != nil {
+	if err := root.Call(ctx, permit(name), outputFor(permit(name))); err != nil {
 		return Person{}, err
 	}
-	key, err := call[iam.CreateAccessKeyOutput](ctx, a.Root, &iam.CreateAccessKeyInput{UserName: &name})
+	key, err := call[iam.CreateAccessKeyOutput](ctx, root, &iam.CreateAccessKeyInput{UserName: &name})
 	if err != nil {
 		return Person{}, err
 	}
@@ -134,9 +151,7 @@ func (s *Story) person(ctx context.Context, a Account, name, profile string, per
 	if err != nil {
 		return Person{}, err
 	}
-	who := strings.ToUpper(name[:1]) + name[1:]
-	s.Did(who, "is a user of account "+a.ID+" (profile "+profile+")")
-	return Person{Name: who, Profile: profile, Driver: d}, nil
+	return Person{Name: strings.ToUpper(name[:1]) + name[1:], Profile: profile, Driver: d}, nil
 }
 
 // outputFor makes the output struct of the operations that permit may use.
