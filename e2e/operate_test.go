@@ -239,6 +239,7 @@ func TestNoPostgreSQL(t *testing.T) {
 // What is true of a cluster is true of it after the server was stopped and
 // started, and after it was killed; nothing of it is open to the wrong people.
 func TestEnginesAfterRestart(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o077)) // which the server inherits, and PostgreSQL's user must not suffer from
 	s := newServer(t)
 	ann := root(t, s, accountA)
 	ann.database("orders", firstPassword)
