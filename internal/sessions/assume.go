@@ -211,7 +211,7 @@ func (v *View) duration(role Role, seconds *int32) (time.Duration, error) {
 		return 0, tooShort(*seconds)
 	case d > role.MaxSession:
 		return 0, validationError("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
-	case d > maxChained && !v.caller.TokenIssued.IsZero():
+	case d > maxChained && v.caller.Kind == cloud.AssumedRole:
 		return 0, validationError("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.")
 	}
 	return d, nil
