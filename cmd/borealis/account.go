@@ -33,9 +33,9 @@ type accountFlags struct {
 
 func (f *accountFlags) define(c *cobra.Command) {
 	fl := c.Flags()
-	fl.StringVar(&f.cfg.Data, "data", defaultData(), "data directory of the server")
-	fl.StringVar(&f.cfg.RootKey, "root-key", defaultRootKey(), "file of the root key; needed only where no server runs")
-	fl.StringVarP(&f.output, "output", "o", "text", "text or json")
+	fl.StringVar(&f.cfg.Data, "data", defaultData(), "`DIR` of the server's data")
+	fl.StringVar(&f.cfg.RootKey, "root-key", defaultRootKey(), "`FILE` of the root key; needed only where no server runs")
+	fl.StringVarP(&f.output, "output", "o", "text", "`FORMAT` of the output: text or json")
 }
 
 func newAccountCreate() *cobra.Command {
@@ -51,6 +51,9 @@ With --profile the key also becomes a profile in the AWS shared configuration fi
 		RunE: func(c *cobra.Command, _ []string) error {
 			if name == "" {
 				return usageErrorf("--name is missing")
+			}
+			if err := f.check(); err != nil { // before there is a secret to show
+				return err
 			}
 			files := awsFiles()
 			if profile != "" {
@@ -72,14 +75,17 @@ With --profile the key also becomes a profile in the AWS shared configuration fi
 					return fmt.Errorf("account %s was made, with access key %s, but not its profile: %w", a.ID, a.AccessKeyID, err)
 				}
 			}
+			if profile != "" && op.Endpoint() == "" {
+				fmt.Fprintf(c.ErrOrStderr(), "No server runs now, so profile %s has no address: it would go to AWS. Give it the server's in %s: endpoint_url = http://%s\n", profile, files.config, server.DefaultListen)
+			}
 			return f.print(c.OutOrStdout(), a, accountText(a, profile))
 		},
 	}
 	f.define(c)
-	c.Flags().StringVar(&name, "name", "", "name of the account (required)")
-	c.Flags().StringVar(&id, "id", "", "12-digit id of the account (default: a random one)")
-	c.Flags().StringVar(&profile, "profile", "", "also write an AWS profile of this name")
-	c.Flags().StringVar(&region, "region", "us-east-1", "Region of that profile")
+	c.Flags().StringVar(&name, "name", "", "`NAME` of the account (required)")
+	c.Flags().StringVar(&id, "id", "", "12-digit `ID` of the account (default: a random one)")
+	c.Flags().StringVar(&profile, "profile", "", "also write an AWS profile of this `NAME`")
+	c.Flags().StringVar(&region, "region", "us-east-1", "`REGION` of that profile")
 	return c
 }
 
@@ -90,6 +96,9 @@ func newAccountList() *cobra.Command {
 		Short: "List the accounts",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
 			op, err := server.Operate(c.Context(), f.cfg)
 			if err != nil {
 				return err
@@ -110,15 +119,19 @@ func newAccountList() *cobra.Command {
 	return c
 }
 
-func (f *accountFlags) print(w io.Writer, v any, text string) error {
-	switch f.output {
-	case "json":
-		return json.NewEncoder(w).Encode(v)
-	case "text":
-		_, err := io.WriteString(w, text)
-		return err
+func (f *accountFlags) check() error {
+	if f.output != "text" && f.output != "json" {
+		return usageErrorf("--output is text or json, not %q", f.output)
 	}
-	return usageErrorf("--output is text or json, not %q", f.output)
+	return nil
+}
+
+func (f *accountFlags) print(w io.Writer, v any, text string) error {
+	if f.output == "json" {
+		return json.NewEncoder(w).Encode(v)
+	}
+	_, err := io.WriteString(w, text)
+	return err
 }
 
 func accountText(a server.Account, profile string) string {

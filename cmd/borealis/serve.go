@@ -21,7 +21,13 @@ or after a crash, the next start goes on where it was.
 
 The root key seals every secret in the data directory. Keep a copy of it apart from
 copies of the data: whoever has both can read everything, and without it nobody can
-read anything.`
+read anything.
+
+Accounts are made with "borealis account create", or, with access keys chosen
+beforehand, from a bootstrap file:
+
+  {"accounts": [{"id": "111122223333", "name": "prod",
+    "access_key_id": "AKIA and 16 capitals or digits", "secret_access_key": "40 characters"}]}`
 
 func newServe() *cobra.Command {
 	var cfg server.Config
@@ -45,14 +51,14 @@ func newServe() *cobra.Command {
 		},
 	}
 	fl := c.Flags()
-	fl.StringVar(&cfg.Data, "data", defaultData(), "data directory")
-	fl.StringVar(&cfg.RootKey, "root-key", defaultRootKey(), "file of the root key, kept outside the data directory")
-	fl.StringVar(&cfg.Listen, "listen", server.DefaultListen, "address to serve on; port 0 for any free one")
+	fl.StringVar(&cfg.Data, "data", defaultData(), "`DIR` of all data; the root key is kept elsewhere")
+	fl.StringVar(&cfg.RootKey, "root-key", defaultRootKey(), "`FILE` of the root key, kept outside the data directory")
+	fl.StringVar(&cfg.Listen, "listen", server.DefaultListen, "`ADDRESS` to serve on; port 0 for any free one")
 	fl.BoolVar(&cfg.Init, "init", false, "make the data directory and the root key if they do not exist")
-	fl.StringVar(&cfg.Bootstrap, "bootstrap", "", "JSON file of accounts to make if they do not exist")
-	fl.StringVar(&cfg.EngineHost, "engine-host", "127.0.0.1", "address that PostgreSQL servers listen on and endpoints name")
-	fl.StringVar(&cfg.EngineUser, "engine-user", "", "user that PostgreSQL servers run as when borealis is root (default postgres, else nobody)")
-	fl.StringVar(&cfg.PostgresBin, "postgres-bin", "", "directory of the PostgreSQL programs to use (default: all versions that the system has)")
+	fl.StringVar(&cfg.Bootstrap, "bootstrap", "", "JSON `FILE` of accounts to make if they do not exist (see above)")
+	fl.StringVar(&cfg.EngineHost, "engine-host", "127.0.0.1", "`ADDRESS` that PostgreSQL servers listen on and endpoints name")
+	fl.StringVar(&cfg.EngineUser, "engine-user", "", "`USER` that PostgreSQL servers run as when borealis is root (default postgres, else nobody)")
+	fl.StringVar(&cfg.PostgresBin, "postgres-bin", "", "`DIR` of the PostgreSQL programs to use (default: all versions that the system has)")
 	fl.BoolVar(&cfg.LateShareRefusal, "late-share-refusal", false, "let a snapshot under aws/rds be shared and refuse only its copy, as AWS was seen to do in 2019")
 	fl.BoolVarP(&verbose, "verbose", "v", false, "log every request")
 	return c

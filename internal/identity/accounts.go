@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"regexp"
 	"strings"
+	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
@@ -46,6 +47,9 @@ func (s *Service) CreateAccount(ctx context.Context, in NewAccount) (Account, Ro
 		if _, err := cloud.ParseAccountID(string(a.ID)); err != nil {
 			return Account{}, RootKey{}, fmt.Errorf("create account: %w", err)
 		}
+	}
+	if strings.ContainsFunc(a.Name, unicode.IsControl) {
+		return Account{}, RootKey{}, fmt.Errorf("create account: the name %q has characters that cannot be shown", a.Name)
 	}
 	if k := in.Root; k != (RootKey{}) && (!rootKeyID.MatchString(k.AccessKeyID) || len(k.SecretAccessKey) != 40) {
 		return Account{}, RootKey{}, fmt.Errorf("create account %s: its root key needs an id of AKIA and 16 capitals and digits, and a secret of 40 characters", a.ID)

@@ -157,6 +157,9 @@ func TestAccounts(t *testing.T) {
 	if _, _, err := w.CreateAccount(ctx, identity.NewAccount{ID: accountA}); !errors.Is(err, cloud.ErrExists) {
 		t.Errorf("CreateAccount again: %v", err)
 	}
+	if _, _, err := w.CreateAccount(ctx, identity.NewAccount{Name: "two\nlines"}); err == nil {
+		t.Error("CreateAccount took a name of two lines")
+	}
 	if _, _, err := w.CreateAccount(ctx, identity.NewAccount{ID: "12"}); err == nil {
 		t.Error("CreateAccount with two digits")
 	}

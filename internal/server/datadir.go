@@ -13,8 +13,8 @@ import (
 	"borealis/internal/durable"
 )
 
-// Errors about the data directory. They come wrapped in sentences that say what
-// to do.
+// Errors about the data directory. They come as a refusal, a sentence that says
+// what to do.
 var (
 	// ErrLocked says that another process uses the data directory.
 	ErrLocked = errors.New("in use by another process")
@@ -26,6 +26,20 @@ var (
 	// ErrRootKey says that the root key is missing or not the directory's own.
 	ErrRootKey = errors.New("wrong root key")
 )
+
+// A refusal is one of these errors, in words for the operator.
+type refusal struct {
+	sentence string
+	is       error
+}
+
+func (r refusal) Error() string { return r.sentence }
+
+func (r refusal) Unwrap() error { return r.is }
+
+func refuse(is error, format string, args ...any) error {
+	return refusal{fmt.Sprintf(format, args...), is}
+}
 
 // format is what the file FORMAT of a data directory says. A program that finds
 // another line there touches nothing.
@@ -88,7 +102,7 @@ func (d *dataDir) inspect(init bool) error {
 		d.initialized = true
 		return nil
 	case err == nil:
-		return fmt.Errorf("data directory %s says %q where this program knows %q; use the version that wrote it: %w", d.path, strings.TrimSpace(string(have)), strings.TrimSpace(format), ErrFormat)
+		return refuse(ErrFormat, "data directory %s says %q where this program knows %q; use the version that wrote it", d.path, strings.TrimSpace(string(have)), strings.TrimSpace(format))
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("data directory %s cannot be used: %w", d.path, err)
 	}
@@ -97,17 +111,17 @@ func (d *dataDir) inspect(init bool) error {
 	case errors.Is(err, fs.ErrNotExist) && init:
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("data directory %s does not exist; name another with --data, or make it with --init: %w", d.path, ErrNotInitialized)
+		return refuse(ErrNotInitialized, "data directory %s does not exist; name another with --data, or make it with borealis serve --init", d.path)
 	case err != nil:
 		return fmt.Errorf("data directory %s cannot be used: %w", d.path, err)
 	}
 	for _, e := range entries {
 		if !allowedBefore(e.Name()) {
-			return fmt.Errorf("data directory %s holds %s but no file FORMAT, so it is not one of borealis; name another with --data: %w", d.path, e.Name(), ErrFormat)
+			return refuse(ErrFormat, "data directory %s holds %s but no file FORMAT, so it is not one of borealis; name another with --data", d.path, e.Name())
 		}
 	}
 	if !init {
-		return fmt.Errorf("data directory %s is empty (is a disk not mounted?); initialize it with --init: %w", d.path, ErrNotInitialized)
+		return refuse(ErrNotInitialized, "data directory %s is empty (is a disk not mounted?); initialize it with borealis serve --init", d.path)
 	}
 	return nil
 }
@@ -141,7 +155,7 @@ func (d *dataDir) acquire() error {
 	}
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		err = ErrLocked
+		return errors.Join(refuse(ErrLocked, "data directory %s is in use by another process: does a borealis serve run already?", d.path), f.Close())
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("lock data directory %s: %w", d.path, err), f.Close())

@@ -26,7 +26,7 @@ type rootKeyFile struct {
 func readRootKey(path, data string, init bool) (rootKeyFile, error) {
 	k := rootKeyFile{path: path}
 	if path == "" {
-		return k, fmt.Errorf("no file of the root key is named; use --root-key: %w", ErrRootKey)
+		return k, refuse(ErrRootKey, "no file of the root key is named; use --root-key")
 	}
 	if err := outside(path, data); err != nil {
 		return k, err
@@ -35,8 +35,11 @@ func readRootKey(path, data string, init bool) (rootKeyFile, error) {
 	if errors.Is(err, fs.ErrNotExist) && init {
 		return k, nil
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return k, refuse(ErrRootKey, "root key %s does not exist; name its file with --root-key, or, for a new data directory, make both with borealis serve --init", path)
+	}
 	if err != nil {
-		return k, fmt.Errorf("read the root key; name its file with --root-key, or, for a new data directory, make both with --init: %w: %w", err, ErrRootKey)
+		return k, refuse(ErrRootKey, "read the root key: %v; name its file with --root-key", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
@@ -44,15 +47,15 @@ func readRootKey(path, data string, init bool) (rootKeyFile, error) {
 		return k, err
 	}
 	if p := info.Mode().Perm(); p&0o077 != 0 {
-		return k, fmt.Errorf("root key %s can be read by others (mode %04o); chmod 600 it: %w", path, p, ErrRootKey)
+		return k, refuse(ErrRootKey, "root key %s can be read by others (mode %04o); chmod 600 it", path, p)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, 1<<16))
 	if err != nil {
-		return k, fmt.Errorf("read the root key: %w: %w", err, ErrRootKey)
+		return k, refuse(ErrRootKey, "read the root key: %v; name its file with --root-key", err)
 	}
 	defer clear(text)
 	if k.root, err = seal.ParseRoot(text); err != nil {
-		return k, fmt.Errorf("root key %s: %w: %w", path, err, ErrRootKey)
+		return k, refuse(ErrRootKey, "root key %s: %v", path, err)
 	}
 	return k, nil
 }
@@ -67,9 +70,9 @@ func (k rootKeyFile) unlock(ctx context.Context, db *store.DB) (*seal.Root, erro
 	}
 	switch {
 	case sealedUnder != "" && k.root == nil:
-		return nil, fmt.Errorf("root key %s does not exist, and the data are sealed under %s; bring that back, or name its file with --root-key: %w", k.path, sealedUnder, ErrRootKey)
+		return nil, refuse(ErrRootKey, "root key %s does not exist, and the data are sealed under %s; bring that back, or name its file with --root-key", k.path, sealedUnder)
 	case sealedUnder != "" && sealedUnder != k.root.ID():
-		return nil, fmt.Errorf("root key %s is %s, but the data are sealed under %s; name the file of that one with --root-key: %w", k.path, k.root.ID(), sealedUnder, ErrRootKey)
+		return nil, refuse(ErrRootKey, "root key %s is %s, but the data are sealed under %s; name the file of that one with --root-key", k.path, k.root.ID(), sealedUnder)
 	case sealedUnder != "":
 		return k.root, nil
 	case k.root == nil:
@@ -101,7 +104,7 @@ func outside(file, dir string) error {
 		return err
 	}
 	if rel, err := filepath.Rel(in, at); err == nil && filepath.IsLocal(rel) {
-		return fmt.Errorf("root key %s lies in the data directory, so every copy of the data would carry it; keep it elsewhere: %w", file, ErrRootKey)
+		return refuse(ErrRootKey, "root key %s lies in the data directory, so every copy of the data would carry it; keep it elsewhere", file)
 	}
 	return nil
 }

@@ -53,10 +53,10 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("address %s is taken by another program; choose another with --listen: %w", address, err)
+		return nil, fmt.Errorf("address %s is taken by another program; choose another with --listen: %w", address, syscall.EADDRINUSE)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("--listen %s: %w", address, err)
+		return nil, fmt.Errorf("listen where --listen says, at %s: %w", address, err)
 	}
 	return l, nil
 }
