@@ -13,13 +13,13 @@ export GOFLAGS := -buildvcs=false
 help: ## say what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## install what is missing on a Debian machine (PostgreSQL, a C compiler for the race detector)
+setup: ## install what a Debian machine lacks (PostgreSQL, a C compiler for the race detector)
 	@scripts/setup
 
 build: ## build bin/borealis
 	@CGO_ENABLED=0 $(GO) build -ldflags '$(LDFLAGS)' -o bin/borealis ./cmd/borealis
 
-demo: setup build ## share an encrypted snapshot between two accounts, end to end, and leave the server's address
+demo: setup build ## share an encrypted snapshot between two accounts, end to end, and leave the server running
 	@$(GO) run ./e2e/demo -borealis bin/borealis
 
 demo-stop: ## stop the demo's server and remove its files
@@ -41,10 +41,10 @@ $(GOLANGCI):
 	@GOBIN=$(CURDIR)/.tools $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	@mv .tools/golangci-lint $@
 
-fuzz: ## run every fuzz target for $(FUZZTIME)
+fuzz: ## run every fuzz target for a while (FUZZTIME=5s)
 	@scripts/fuzz $(FUZZTIME)
 
-generated: ## check that generated files are up to date
+generated: ## check that generated files are up to date (MODELS=folder of the API models)
 	@scripts/generated $(MODELS)
 
 bench: setup build ## run the benchmarks against their peers; results belong in bench/README.md
