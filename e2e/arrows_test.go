@@ -25,7 +25,7 @@ var arrows = map[string]string{
 	"internal/volume":              "cloud durable",
 	"internal/volume/disk":         "cloud volume durable",
 	"internal/volume/volumetest":   "cloud volume",
-	"internal/postgres":            "cloud",
+	"internal/postgres":            "cloud durable",
 	"internal/postgres/enginetest": "postgres",
 	"e2e/local":                    "*",
 	"internal/store":               "cloud identity keys clusters",

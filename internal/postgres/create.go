@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"borealis/internal/cloud"
+	"borealis/internal/durable"
 )
 
 // A record is what engine.json keeps of an engine. An engine exists when it has
@@ -50,7 +51,7 @@ func (e *Engines) writeRecord(dir string, r record) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(e.recordFile(dir), data, 0o600)
+	return durable.WriteFile(e.recordFile(dir), data, 0o600)
 }
 
 // Create makes engine id, empty and stopped, of an installed version ("15.18",
@@ -100,14 +101,14 @@ func (e *Engines) build(ctx context.Context, id, template string, v Version) err
 		return err
 	}
 	data := filepath.Join(tmp, "data")
-	durable, err := e.takeSpare(ctx, data, template, v)
+	synced, err := e.takeSpare(ctx, data, template, v)
 	if err != nil {
 		return err
 	}
 	if err := newIdentity(data); err != nil {
 		return err
 	}
-	if !durable {
+	if !synced {
 		if err := e.sync(tmp); err != nil {
 			return err
 		}
@@ -118,7 +119,7 @@ func (e *Engines) build(ctx context.Context, id, template string, v Version) err
 	if err := os.Rename(tmp, e.engineDir(id)); err != nil {
 		return err
 	}
-	return syncDir(e.path("engines"))
+	return durable.SyncDir(e.path("engines"))
 }
 
 // Remove stops engine id and removes all of it: no process, port or file is
@@ -155,7 +156,7 @@ func (e *Engines) discard(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(os.Rename(dir, filepath.Join(waste, "engine")), syncDir(e.path("engines"))); err != nil {
+	if err := errors.Join(os.Rename(dir, filepath.Join(waste, "engine")), durable.SyncDir(e.path("engines"))); err != nil {
 		return err
 	}
 	return os.RemoveAll(waste)
@@ -213,7 +214,7 @@ func (e *Engines) Adopt(ctx context.Context, id string, f Facts) error {
 		err = e.user.ownAll(data)
 	}
 	if err == nil {
-		err = errors.Join(e.sync(dir), syncDir(e.path("engines")))
+		err = errors.Join(e.sync(dir), durable.SyncDir(e.path("engines")))
 	}
 	if err == nil {
 		err = e.writeRecord(dir, record{Version: v.Full, Locale: f.Locale})

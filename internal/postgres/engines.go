@@ -36,6 +36,7 @@ import (
 	"sync"
 
 	"borealis/internal/cloud"
+	"borealis/internal/durable"
 )
 
 // Config is all there is to configure.
@@ -235,7 +236,7 @@ func (e *Engines) sync(dir string) error {
 	if e.unsafe {
 		return nil
 	}
-	return syncTree(dir)
+	return durable.SyncTree(dir)
 }
 
 // The places of one engine.

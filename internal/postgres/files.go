@@ -15,34 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// writeFile puts data at path so that after a crash the name is absent, as it
-// was, or holds all of it.
-func writeFile(path string, data []byte, mode fs.FileMode) error {
-	dir := filepath.Dir(path)
-	tmp, err := os.CreateTemp(dir, ".new-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) // after the rename there is nothing to remove
-	_, werr := tmp.Write(data)
-	if err := errors.Join(werr, tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes the names in dir durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // A copier copies the files of a data directory. Where the file system shares
 // blocks between files it does that; elsewhere it leaves out the blocks that
 // are all zeros, which is most of a fresh WAL segment.
@@ -52,7 +24,7 @@ type copier struct {
 }
 
 // copyTree makes dst a copy of src for user, private to it. Nothing is durable
-// before syncTree. What is left in dst after an error is of no use.
+// before durable.SyncTree. What is left in dst after an error is of no use.
 func copyTree(ctx context.Context, dst, src string, user account) error {
 	c := &copier{user: user}
 	g, ctx := errgroup.WithContext(ctx)

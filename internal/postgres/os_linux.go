@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,16 +15,6 @@ import (
 // system does not do that.
 func reflink(out, in *os.File) error {
 	return unix.IoctlFileClone(int(out.Fd()), int(in.Fd()))
-}
-
-// syncTree makes everything under dir durable. One syncfs is far cheaper than
-// an fsync for each of a thousand files.
-func syncTree(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(unix.Syncfs(int(d.Fd())), d.Close())
 }
 
 // childOf makes the process its own process group, so that a terminal's

@@ -5,10 +5,8 @@ package postgres
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,20 +14,6 @@ import (
 
 // reflink fails: files are copied.
 func reflink(_, _ *os.File) error { return errors.ErrUnsupported }
-
-// syncTree makes everything under dir durable.
-func syncTree(dir string) error {
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !(d.IsDir() || d.Type().IsRegular()) {
-			return err
-		}
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		return errors.Join(f.Sync(), f.Close())
-	})
-}
 
 // childOf makes the process its own process group, so that a terminal's
 // interrupt reaches only us. A server that outlives this process is stopped by

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"borealis/internal/durable"
 )
 
 // resumeRecovery lets a server go on whose first recovery, of restored files,
@@ -27,7 +29,7 @@ func (e *Engines) resumeRecovery(ctx context.Context, id string) error {
 	if c, err := parseControl(raw); err != nil || !c.recovering {
 		return err
 	}
-	if err := errors.Join(os.Rename(aside, label), syncDir(data)); err != nil {
+	if err := errors.Join(os.Rename(aside, label), durable.SyncDir(data)); err != nil {
 		return fmt.Errorf("begin recovery of engine %s again: %w", id, err)
 	}
 	e.log.InfoContext(ctx, "recovery of restored files was cut short, and begins again", "engine", id)

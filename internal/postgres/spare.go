@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"borealis/internal/durable"
 )
 
 // A spare is a copy of a template that is on disk already. Create takes it by
@@ -44,7 +46,7 @@ func (e *Engines) makeSpare(ctx context.Context, v Version) error {
 	if err := e.sync(tmp); err != nil {
 		return err
 	}
-	return errors.Join(os.Rename(data, e.spareDir(v)), syncDir(e.path("spares")))
+	return errors.Join(os.Rename(data, e.spareDir(v)), durable.SyncDir(e.path("spares")))
 }
 
 // refill makes the next spare of version v in the background.

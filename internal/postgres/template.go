@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"borealis/internal/durable"
 )
 
 // templateFormat is part of a template's name. It changes when what makes
@@ -86,7 +88,7 @@ func (e *Engines) makeTemplate(ctx context.Context, dir string, v Version) error
 		err = os.Rename(tmp, dir)
 	}
 	if err == nil {
-		err = syncDir(e.path("templates"))
+		err = durable.SyncDir(e.path("templates"))
 	}
 	return err
 }
