@@ -50,6 +50,15 @@ func (e *Engines) makeSocketDir(id string) error {
 	return nil
 }
 
+// removeSocketDir removes the directory of the socket of an engine that has
+// ended, for it may lie where nobody else would.
+func (e *Engines) removeSocketDir(id string) error {
+	if err := os.RemoveAll(e.socketDir(id)); err != nil {
+		return fmt.Errorf("remove socket of engine %s: %w", id, err)
+	}
+	return nil
+}
+
 // reserve promises port, or one that the kernel chooses if it is 0, to the
 // caller, until the function that it returns is called. PortTakenError if
 // somebody listens on it or has been promised it.

@@ -139,7 +139,7 @@ func (e *Engines) Remove(ctx context.Context, id string) error {
 	if err := e.stopOrphans(ctx, e.dataDir(id)); err != nil {
 		return fmt.Errorf("remove engine %s: %w", id, err)
 	}
-	if err := errors.Join(os.RemoveAll(e.socketDir(id)), e.discard(dir)); err != nil {
+	if err := errors.Join(e.removeSocketDir(id), e.discard(dir)); err != nil {
 		return fmt.Errorf("remove engine %s: %w", id, err)
 	}
 	g.set(Status{State: Stopped})

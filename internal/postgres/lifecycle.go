@@ -217,7 +217,7 @@ func (e *Engines) Stop(ctx context.Context, id string) error {
 	if err := e.stopOrphans(ctx, e.dataDir(id)); err != nil {
 		return fmt.Errorf("stop engine %s: %w", id, err)
 	}
-	return nil
+	return e.removeSocketDir(id)
 }
 
 // Close stops all engines, as Stop does, and lets none be started any more;
@@ -237,6 +237,9 @@ func (e *Engines) Close(ctx context.Context) error {
 			g.turn <- struct{}{} // its holder ends soon: its context did
 			defer func() { <-g.turn }()
 			g.shutdown(ctx)
+			if err := e.removeSocketDir(g.id); err != nil {
+				e.log.Warn("a socket's directory is left", "engine", g.id, "err", err)
+			}
 		})
 	}
 	wg.Wait()
