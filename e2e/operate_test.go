@@ -409,10 +409,16 @@ func TestAccounts(t *testing.T) {
 		if err != nil || !accountLine.MatchString(out) || !strings.Contains(out, id) {
 			t.Errorf("create: %v: %s", err, out)
 		}
+		key, err := account("create-key", "--id", id)
+		if err != nil || !accountLine.MatchString(key) || accountLine.FindString(key) == accountLine.FindString(out) {
+			t.Errorf("create-key: %v: %s", err, key)
+		}
 		for what, c := range map[string]struct {
 			args []string
 			says string
 		}{
+			"a key for nobody": {[]string{"create-key", "--id", "999999999999"}, "not found"},
+			"a key, no id":     {[]string{"create-key"}, "--id is missing"},
 			"the same id":      {[]string{"create", "--name", "two", "--id", id}, "already exists"},
 			"the same profile": {[]string{"create", "--name", "two", "--profile", "p" + id}, "exists already in"},
 			"no name":          {[]string{"create"}, "--name is missing"},

@@ -21,7 +21,7 @@ the user who runs it. There is no API for them.`
 
 func newAccount() *cobra.Command {
 	c := &cobra.Command{Use: "account", Short: "Make and list accounts of a borealis server", Long: accountHelp}
-	c.AddCommand(newAccountCreate(), newAccountList())
+	c.AddCommand(newAccountCreate(), newAccountCreateKey(), newAccountList())
 	return group(c)
 }
 
@@ -89,6 +89,40 @@ With --profile the key also becomes a profile in the AWS shared configuration fi
 	return c
 }
 
+func newAccountCreateKey() *cobra.Command {
+	var f accountFlags
+	var id string
+	c := &cobra.Command{
+		Use:   "create-key --id ID",
+		Short: "Make another access key of an account's root user",
+		Long: `Make another access key of an account's root user, for who has lost theirs. It is shown
+once. A root user has two keys at most: if there are two already, the older one is
+deleted.`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if id == "" {
+				return usageErrorf("--id is missing")
+			}
+			if err := f.check(); err != nil { // before there is a secret to show
+				return err
+			}
+			op, err := server.Operate(c.Context(), f.cfg)
+			if err != nil {
+				return err
+			}
+			defer op.Close()
+			a, err := op.CreateRootKey(c.Context(), id)
+			if err != nil {
+				return err
+			}
+			return f.print(c.OutOrStdout(), a, accountText(a, ""))
+		},
+	}
+	f.define(c)
+	c.Flags().StringVar(&id, "id", "", "12-digit `ID` of the account (required)")
+	return c
+}
+
 func newAccountList() *cobra.Command {
 	var f accountFlags
 	c := &cobra.Command{
@@ -136,7 +170,11 @@ func (f *accountFlags) print(w io.Writer, v any, text string) error {
 
 func accountText(a server.Account, profile string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "account            %s (%s)\n", a.ID, a.Name)
+	b.WriteString("account            " + a.ID)
+	if a.Name != "" {
+		b.WriteString(" (" + a.Name + ")")
+	}
+	b.WriteByte('\n')
 	fmt.Fprintf(&b, "access key id      %s\n", a.AccessKeyID)
 	fmt.Fprintf(&b, "secret access key  %s\n", a.SecretAccessKey)
 	b.WriteString("The secret is not shown again.\n")

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -107,6 +108,10 @@ func (s *Server) operator() http.Handler {
 		a, err := s.CreateAccount(r.Context(), n)
 		answer(w, a, err)
 	})
+	mux.HandleFunc("POST /accounts/{id}/keys", func(w http.ResponseWriter, r *http.Request) {
+		a, err := s.CreateRootKey(r.Context(), r.PathValue("id"))
+		answer(w, a, err)
+	})
 	mux.HandleFunc("GET /accounts", func(w http.ResponseWriter, r *http.Request) {
 		list, err := s.Accounts(r.Context())
 		answer(w, list, err)
@@ -159,12 +164,17 @@ func (r *remote) CreateAccount(ctx context.Context, n NewAccount) (a Account, er
 	if err != nil {
 		return a, err
 	}
-	err = r.ask(ctx, http.MethodPost, bytes.NewReader(body), &a)
+	err = r.ask(ctx, http.MethodPost, "/accounts", bytes.NewReader(body), &a)
+	return a, err
+}
+
+func (r *remote) CreateRootKey(ctx context.Context, account string) (a Account, err error) {
+	err = r.ask(ctx, http.MethodPost, "/accounts/"+url.PathEscape(account)+"/keys", nil, &a)
 	return a, err
 }
 
 func (r *remote) Accounts(ctx context.Context) (list []Account, err error) {
-	err = r.ask(ctx, http.MethodGet, nil, &list)
+	err = r.ask(ctx, http.MethodGet, "/accounts", nil, &list)
 	return list, err
 }
 
@@ -175,8 +185,8 @@ func (r *remote) Close() error {
 	return nil
 }
 
-func (r *remote) ask(ctx context.Context, method string, body io.Reader, out any) error {
-	req, err := http.NewRequestWithContext(ctx, method, "http://operator/accounts", body)
+func (r *remote) ask(ctx context.Context, method, path string, body io.Reader, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, "http://operator"+path, body)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,9 @@ import (
 type Operator interface {
 	// CreateAccount makes an account and an access key of its root user.
 	CreateAccount(context.Context, NewAccount) (Account, error)
+	// CreateRootKey makes another access key for the root user of an account, for
+	// those who have lost theirs. If it has two already, the older one is deleted.
+	CreateRootKey(ctx context.Context, account string) (Account, error)
 	// Accounts lists the accounts.
 	Accounts(context.Context) ([]Account, error)
 	// Endpoint is the URL of the running server, "" if none runs.
@@ -38,7 +41,7 @@ type NewAccount struct {
 // Account is an account, with its root user's new access key if it was just made.
 type Account struct {
 	ID              string `json:"account_id"`
-	Name            string `json:"name"`
+	Name            string `json:"name,omitempty"`
 	AccessKeyID     string `json:"access_key_id,omitempty"`
 	SecretAccessKey string `json:"secret_access_key,omitempty"`
 }
@@ -82,6 +85,15 @@ func (s *Server) CreateAccount(ctx context.Context, n NewAccount) (Account, erro
 		return Account{}, err
 	}
 	return Account{ID: string(a.ID), Name: a.Name, AccessKeyID: key.AccessKeyID, SecretAccessKey: key.SecretAccessKey}, nil
+}
+
+// CreateRootKey makes another access key for the root user of an account.
+func (s *Server) CreateRootKey(ctx context.Context, account string) (Account, error) {
+	key, err := s.identity.CreateRootKey(ctx, cloud.AccountID(account))
+	if err != nil {
+		return Account{}, err
+	}
+	return Account{ID: account, AccessKeyID: key.AccessKeyID, SecretAccessKey: key.SecretAccessKey}, nil
 }
 
 // Accounts lists the accounts.

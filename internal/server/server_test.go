@@ -340,6 +340,9 @@ func TestOperator(t *testing.T) {
 		if _, err := op.CreateAccount(t.Context(), server.NewAccount{ID: "111122223333"}); err == nil || !strings.Contains(err.Error(), cloud.ErrExists.Error()) {
 			t.Errorf("CreateAccount again: %v", err)
 		}
+		if k, err := op.CreateRootKey(t.Context(), a.ID); err != nil || k.AccessKeyID == a.AccessKeyID || len(k.SecretAccessKey) != 40 {
+			t.Errorf("CreateRootKey: %s, %v", k.AccessKeyID, err)
+		}
 		if list, err := op.Accounts(t.Context()); err != nil || len(list) != 1 {
 			t.Errorf("Accounts: %v, %v", list, err)
 		}
