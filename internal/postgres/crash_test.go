@@ -68,7 +68,7 @@ func victim(dir string) {
 
 func TestServerDiesWithUs(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("only Linux ends the children of a killed process")
+		t.Skip("SKIPPED: a killed parent is not tried: only Linux ends its children")
 	}
 	dir := enginetest.Dir(t)
 	enginetest.Templates(t, dir)

@@ -261,7 +261,7 @@ func TestRefusals(t *testing.T) {
 
 func TestUnreachable(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root runs engines as another user, who may be kept out")
+		t.Skip("SKIPPED: an engine user who is kept out is not tried: only root runs engines as another user")
 	}
 	closed := filepath.Join(enginetest.Dir(t), "closed")
 	ok(t, os.Mkdir(closed, 0o700))

@@ -19,7 +19,7 @@ const idleMemory = 25 << 10
 
 func TestIdleMemory(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("shares of memory are told by /proc/<pid>/smaps_rollup")
+		t.Skip("SKIPPED: the memory of engines is not measured: only Linux tells shares of it")
 	}
 	e := enginetest.New(t)
 	create(t, e, "a")

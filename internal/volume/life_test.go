@@ -212,7 +212,7 @@ func TestRestoreWantsAnEmptyDirectory(t *testing.T) {
 
 func TestRestoreGivesFilesAway(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root may give files away")
+		t.Skip("SKIPPED: owners of restored files are not tried: only root may give files away")
 	}
 	e := volume.New(new(volumetest.Mem))
 	ref, _ := write(t, e, named(ann, "x"), small())
