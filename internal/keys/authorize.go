@@ -115,7 +115,7 @@ func (v *View) asked(t target, a ask) policy.Context {
 	}
 	addEncryption(c, a.encryption)
 	if rules[a.action].context {
-		c["kms:EncryptionAlgorithm"] = []string{keySpec}
+		c["kms:EncryptionAlgorithm"] = []string{defaultSpec}
 	}
 	maps.Copy(c, a.context)
 	return c

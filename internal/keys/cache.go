@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"borealis/internal/cloud"
 	"borealis/internal/policy"
 	"borealis/internal/seal"
 )
@@ -44,10 +45,16 @@ type cache struct {
 	mu        sync.RWMutex
 	keys      map[Ref]*loaded
 	aliases   map[aliasName]string // ids of keys
-	materials map[string]Ref       // of the keys in keys
+	materials map[materialName]Ref // of the keys in keys
 	// epochs count changes, each of many keys and aliases in one count: a clash
 	// costs another read of the database, and nothing else.
 	epochs [256]uint64
+}
+
+// A materialName finds the key of a material: in a Region there is one.
+type materialName struct {
+	cloud.Region
+	id string
 }
 
 type aliasName struct {
@@ -100,6 +107,9 @@ func (s *Service) prepare(l *loaded, aliases []Alias, grants []Grant) (err error
 	}
 	l.secrets = make(map[string]seal.Plaintext, len(l.Materials))
 	for _, m := range l.Materials {
+		if m.Sealed == nil {
+			continue
+		}
 		if l.secrets[m.ID], err = s.Sealer.Open(m.Sealed, materialContext(l.Ref, m.ID)); err != nil {
 			return fmt.Errorf("open key material %s: %w", m.ID, err)
 		}
@@ -145,7 +155,7 @@ func (c *cache) keep(l *loaded, since uint64) *loaded {
 		return other
 	}
 	if c.keys == nil {
-		c.keys, c.materials = make(map[Ref]*loaded), make(map[string]Ref)
+		c.keys, c.materials = make(map[Ref]*loaded), make(map[materialName]Ref)
 	}
 	for r := range c.keys { // any other will do
 		if len(c.keys) < maxLoaded {
@@ -155,7 +165,7 @@ func (c *cache) keep(l *loaded, since uint64) *loaded {
 	}
 	c.keys[l.Ref] = l
 	for _, m := range l.Materials {
-		c.materials[m.ID] = l.Ref
+		c.materials[materialName{l.Region, m.ID}] = l.Ref
 	}
 	return l
 }
@@ -164,7 +174,7 @@ func (c *cache) keep(l *loaded, since uint64) *loaded {
 func (c *cache) drop(r Ref) {
 	if l := c.keys[r]; l != nil {
 		for _, m := range l.Materials {
-			delete(c.materials, m.ID)
+			delete(c.materials, materialName{r.Region, m.ID})
 		}
 		delete(c.keys, r)
 	}
@@ -205,16 +215,17 @@ func (s *Service) lookUpAlias(ctx context.Context, p Place, name string) (string
 	return a.KeyID, nil
 }
 
-// lookUpMaterial names the key that a material belongs to.
-func (s *Service) lookUpMaterial(ctx context.Context, id string) (Ref, error) {
+// lookUpMaterial names the key that a material belongs to, in Region near if
+// there is one.
+func (s *Service) lookUpMaterial(ctx context.Context, near cloud.Region, id string) (Ref, error) {
 	s.cache.mu.RLock()
-	r, ok := s.cache.materials[id]
+	r, ok := s.cache.materials[materialName{near, id}]
 	s.cache.mu.RUnlock()
 	if ok {
 		return r, nil
 	}
 	err := s.Store.View(ctx, func(tx Tx) (err error) {
-		r, err = tx.KeyOfMaterial(id)
+		r, err = tx.KeyOfMaterial(near, id)
 		return err
 	})
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 
 // keyContext holds the condition keys that follow from a key and its aliases.
 func keyContext(k *Key, aliases []Alias) policy.Context {
-	c := specContext()
+	c := specContext(k.Spec, k.Usage, k.Origin, k.MultiRegion != nil)
 	for _, t := range k.Tags {
 		c["aws:ResourceTag/"+t.Key] = []string{t.Value}
 	}
@@ -24,14 +24,14 @@ func keyContext(k *Key, aliases []Alias) policy.Context {
 }
 
 // specContext holds the condition keys that say what sort of key it is.
-func specContext() policy.Context {
+func specContext(spec, usage, origin string, multiRegion bool) policy.Context {
 	return policy.Context{
-		"kms:KeySpec":                []string{keySpec},
-		"kms:CustomerMasterKeySpec":  []string{keySpec},
-		"kms:KeyUsage":               []string{keyUsage},
-		"kms:CustomerMasterKeyUsage": []string{keyUsage},
-		"kms:KeyOrigin":              []string{keyOrigin},
-		"kms:MultiRegion":            []string{"false"},
+		"kms:KeySpec":                []string{spec},
+		"kms:CustomerMasterKeySpec":  []string{spec},
+		"kms:KeyUsage":               []string{usage},
+		"kms:CustomerMasterKeyUsage": []string{usage},
+		"kms:KeyOrigin":              []string{origin},
+		"kms:MultiRegion":            []string{strconv.FormatBool(multiRegion)},
 	}
 }
 

@@ -55,24 +55,24 @@ func offered(in *kms.CreateKeyInput) error {
 		spec = old
 	}
 	switch {
-	case in.Origin != "" && string(in.Origin) != keyOrigin:
+	case in.Origin != "" && string(in.Origin) != defaultOrigin:
 		return unsupported("This server does not offer keys of origin %s yet.", in.Origin)
 	case in.CustomKeyStoreId != nil || in.XksKeyId != nil:
 		return unsupported("This server does not offer custom key stores yet.")
 	case in.MultiRegion != nil && *in.MultiRegion:
 		return unsupported("This server does not offer multi-Region keys yet.")
-	case spec != "" && spec != keySpec && in.KeyUsage == "":
+	case spec != "" && spec != defaultSpec && in.KeyUsage == "":
 		return invalid("You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
-	case spec != "" && spec != keySpec:
+	case spec != "" && spec != defaultSpec:
 		return unsupported("This server does not offer keys of KeySpec %s yet.", spec)
-	case in.KeyUsage != "" && string(in.KeyUsage) != keyUsage:
-		return invalid("KeyUsage %s is not compatible with KeySpec %s", in.KeyUsage, keySpec)
+	case in.KeyUsage != "" && string(in.KeyUsage) != defaultUsage:
+		return invalid("KeyUsage %s is not compatible with KeySpec %s", in.KeyUsage, defaultSpec)
 	}
 	return nil
 }
 
 func (v *View) mayCreate(ctx context.Context, in *kms.CreateKeyInput) error {
-	c := specContext()
+	c := specContext(defaultSpec, defaultUsage, defaultOrigin, false)
 	maps.Copy(c, tagContext(in.Tags))
 	c["kms:BypassPolicyLockoutSafetyCheck"] = []string{strconv.FormatBool(in.BypassPolicyLockoutSafetyCheck)}
 	return v.allow(ctx, "CreateKey", "*", c)

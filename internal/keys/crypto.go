@@ -21,23 +21,19 @@ const symmetric = types.EncryptionAlgorithmSpecSymmetricDefault
 
 // seal encrypts plaintext under the current material of t.
 func (t target) seal(use byte, plaintext []byte, context map[string]string) ([]byte, error) {
-	id := t.current()
-	out, err := encrypt(use, id, t.secrets[id], plaintext, context)
+	out, err := encrypt(use, t.Current, t.secrets[t.Current], plaintext, context)
 	if err != nil {
 		return nil, fmt.Errorf("encrypt under %s: %w", t.arn, err)
 	}
 	return out, nil
 }
 
-// current is the id of the material that encrypts.
-func (t target) current() string { return t.Materials[len(t.Materials)-1].ID }
-
 // checkAlgorithm refuses an algorithm that the key does not have.
 func checkAlgorithm(a types.EncryptionAlgorithmSpec) error {
 	if a == "" || a == symmetric {
 		return nil
 	}
-	return &types.InvalidKeyUsageException{Message: new(fmt.Sprintf("Algorithm %s is incompatible with key spec %s.", a, keySpec))}
+	return &types.InvalidKeyUsageException{Message: new(fmt.Sprintf("Algorithm %s is incompatible with key spec %s.", a, defaultSpec))}
 }
 
 // noEnclave refuses a Recipient: answers for Nitro enclaves are not offered, and
@@ -106,7 +102,7 @@ func (v *View) findSource(ctx context.Context, s source) (target, error) {
 	if !ok {
 		return target{}, badCiphertext()
 	}
-	r, err := v.lookUpMaterial(ctx, b.material)
+	r, err := v.lookUpMaterial(ctx, v.caller.Region, b.material)
 	switch {
 	case isNotFound(err):
 		return target{}, badCiphertext()
@@ -130,7 +126,7 @@ func (v *View) unseal(ctx context.Context, t target, s source) (seal.Plaintext, 
 	}
 	secret, ok := t.secrets[b.material]
 	if !ok {
-		_, err := v.lookUpMaterial(ctx, b.material)
+		_, err := v.lookUpMaterial(ctx, v.caller.Region, b.material)
 		switch {
 		case isNotFound(err):
 			return nil, "", badCiphertext()
@@ -212,7 +208,7 @@ func (v *View) ReEncrypt(ctx context.Context, in *kms.ReEncryptInput) (*kms.ReEn
 	}
 	return &kms.ReEncryptOutput{
 		CiphertextBlob: sealed, SourceKeyId: new(from.arn), KeyId: new(to.arn),
-		SourceKeyMaterialId: &material, DestinationKeyMaterialId: new(to.current()),
+		SourceKeyMaterialId: &material, DestinationKeyMaterialId: new(to.Current),
 		SourceEncryptionAlgorithm: symmetric, DestinationEncryptionAlgorithm: symmetric,
 	}, nil
 }
@@ -250,7 +246,7 @@ func (v *View) GenerateDataKey(ctx context.Context, in *kms.GenerateDataKeyInput
 	if err != nil {
 		return nil, err
 	}
-	return &kms.GenerateDataKeyOutput{CiphertextBlob: sealed, Plaintext: plaintext, KeyId: new(t.arn), KeyMaterialId: new(t.current())}, nil
+	return &kms.GenerateDataKeyOutput{CiphertextBlob: sealed, Plaintext: plaintext, KeyId: new(t.arn), KeyMaterialId: new(t.Current)}, nil
 }
 
 // GenerateDataKeyWithoutPlaintext makes a random key and answers with it
@@ -262,7 +258,7 @@ func (v *View) GenerateDataKeyWithoutPlaintext(ctx context.Context, in *kms.Gene
 		return nil, err
 	}
 	seal.Wipe(plaintext)
-	return &kms.GenerateDataKeyWithoutPlaintextOutput{CiphertextBlob: sealed, KeyId: new(t.arn), KeyMaterialId: new(t.current())}, nil
+	return &kms.GenerateDataKeyWithoutPlaintextOutput{CiphertextBlob: sealed, KeyId: new(t.arn), KeyMaterialId: new(t.Current)}, nil
 }
 
 // A dataKey is a request for a data key.

@@ -118,7 +118,7 @@ func checkTerms(g *Grant) error {
 	}
 	if len(wrong) > 0 {
 		return invalid("Operations [%s] are not supported when creating a grant for a symmetric KMS key with key usage %s. Valid operations are [%s]",
-			strings.Join(wrong, ", "), keyUsage, strings.Join(grantOperations, ", "))
+			strings.Join(wrong, ", "), defaultUsage, strings.Join(grantOperations, ", "))
 	}
 	for _, pairs := range []map[string]string{g.Equals, g.Subset} {
 		if len(pairs) > maxConstraintPairs {

@@ -56,11 +56,11 @@ const (
 	AWS      Manager = "AWS" // nobody can change or delete the key
 )
 
-// What kind of key every key is.
+// What a key is unless its creator asks for something else.
 const (
-	keySpec   = string(types.KeySpecSymmetricDefault)
-	keyUsage  = string(types.KeyUsageTypeEncryptDecrypt)
-	keyOrigin = string(types.OriginTypeAwsKms)
+	defaultSpec   = string(types.KeySpecSymmetricDefault)
+	defaultUsage  = string(types.KeyUsageTypeEncryptDecrypt)
+	defaultOrigin = string(types.OriginTypeAwsKms)
 )
 
 // A Key is a KMS key as this package keeps it. It is stored, so its fields
@@ -76,19 +76,52 @@ type Key struct {
 	Description string
 	Policy      string // the key policy's text, with unique ids for principals (see keepPolicy)
 	Tags        []Tag  // in the order in which they were added
-	// Materials are the key's materials, oldest first: the last one encrypts, all
-	// of them decrypt.
+
+	Spec   string // as types.KeySpec
+	Usage  string // as types.KeyUsageType
+	Origin string // as types.OriginType
+	// StoreID is the custom key store that the key lives in, "" for none, and
+	// XksKeyID the external key behind it, if the store is an external one.
+	StoreID  string `json:",omitempty"`
+	XksKeyID string `json:",omitempty"`
+	// MultiRegion is nil for a key of one Region.
+	MultiRegion *MultiRegion `json:",omitempty"`
+	Rotation    Rotation     `json:",omitzero"`
+
+	// Materials are the key's materials, oldest first. All of them decrypt.
 	Materials []Material `json:"-"`
+	// Current is the id of the material that encrypts. It is "" as long as a key
+	// whose material is imported has had none.
+	Current string
 }
+
+// MultiRegion says what a multi-Region key belongs to: the keys of one account
+// that have the same id in several Regions.
+type MultiRegion struct {
+	Primary  cloud.Region   // where the primary key is
+	Replicas []cloud.Region // where the others are, sorted
+}
+
+// Rotation is a key's schedule of automatic rotation.
+type Rotation struct {
+	Period int32     // days; 0 for no automatic rotation
+	Next   time.Time // when it is due; zero if Period is 0
+}
+
+// Due is when the service has something to do with k by itself, or zero.
+func (k *Key) Due() time.Time { return k.Deletion }
 
 // A Tag is a tag of a key.
 type Tag struct{ Key, Value string }
 
-// A Material is one secret of a key. Its id is in every ciphertext made with it.
+// A Material is one secret of a key. Its id is in every symmetric ciphertext made
+// with it. It is stored, so its fields change only with a migration.
 type Material struct {
-	ID      string // 64 hex digits, unlike every other's
-	Created time.Time
-	Sealed  []byte // the 32 bytes, sealed for this key and this id only
+	ID      string    `json:"-"` // 64 hex digits, the same in a multi-Region family and unlike every other's
+	Created time.Time `json:"-"`
+	// Sealed is the secret, encoded as package material does, sealed for this key
+	// and this id only. It is nil when there is none (any more).
+	Sealed []byte `json:"-"`
 }
 
 // An Alias is another name of a key.
@@ -107,12 +140,13 @@ func (s *Service) newKey(p Place) (Key, error) {
 		Created: s.now(),
 		State:   Enabled,
 		Manager: Customer,
+		Spec:    defaultSpec, Usage: defaultUsage, Origin: defaultOrigin,
 	}
 	id := newID()
 	secret := seal.NewKey()
 	defer seal.Wipe(secret)
 	sealed, err := s.Sealer.Seal(secret, materialContext(k.Ref, id))
-	k.Materials = []Material{{ID: id, Created: k.Created, Sealed: sealed}}
+	k.Materials, k.Current = []Material{{ID: id, Created: k.Created, Sealed: sealed}}, id
 	return k, err
 }
 
@@ -140,15 +174,15 @@ func (k *Key) metadata() *types.KeyMetadata {
 		CreationDate:          new(k.Created),
 		Enabled:               k.State == Enabled,
 		Description:           new(k.Description),
-		KeyUsage:              types.KeyUsageType(keyUsage),
+		KeyUsage:              types.KeyUsageType(k.Usage),
 		KeyState:              types.KeyState(k.State),
-		Origin:                types.OriginType(keyOrigin),
+		Origin:                types.OriginType(k.Origin),
 		KeyManager:            types.KeyManagerType(k.Manager),
-		CustomerMasterKeySpec: types.CustomerMasterKeySpec(keySpec), //nolint:staticcheck // old clients read it
-		KeySpec:               types.KeySpec(keySpec),
+		CustomerMasterKeySpec: types.CustomerMasterKeySpec(k.Spec), //nolint:staticcheck // old clients read it
+		KeySpec:               types.KeySpec(k.Spec),
 		EncryptionAlgorithms:  []types.EncryptionAlgorithmSpec{types.EncryptionAlgorithmSpecSymmetricDefault},
-		MultiRegion:           new(false),
-		CurrentKeyMaterialId:  new(k.Materials[len(k.Materials)-1].ID),
+		MultiRegion:           new(k.MultiRegion != nil),
+		CurrentKeyMaterialId:  new(k.Current),
 	}
 	if k.State == PendingDeletion {
 		m.DeletionDate = new(k.Deletion)

@@ -24,13 +24,15 @@ type Store interface {
 // elements.
 type Tx interface {
 	Key(Ref) (Key, error)
-	// KeyOfMaterial names the key that the material belongs to.
-	KeyOfMaterial(id string) (Ref, error)
+	// KeyOfMaterial names the key that the material belongs to: the one in Region
+	// near if there is one, for the keys of a multi-Region family share materials.
+	KeyOfMaterial(near cloud.Region, id string) (Ref, error)
 	// Keys lists the keys of a place, by id.
 	Keys(p Place, after string, n int) ([]string, error)
-	// Due lists keys whose Deletion is set and not after now.
+	// Due lists keys whose Due is set and not after now, the earliest first.
 	Due(now time.Time, n int) ([]Ref, error)
-	// PutKey adds or replaces a key. Materials are only ever added.
+	// PutKey adds or replaces a key with its materials. Materials that k does not
+	// have any more stay.
 	PutKey(Key) error
 	// DeleteKey removes a key with its materials, aliases and grants.
 	DeleteKey(Ref) error

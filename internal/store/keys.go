@@ -53,17 +53,25 @@ func (t keyTx) Key(r keys.Ref) (keys.Key, error) {
 
 func (t keyTx) materials(r keys.Ref) ([]keys.Material, error) {
 	return queryRows(t, func(scan func(...any) error) (m keys.Material, err error) {
+		var id, body string
 		var created int64
-		err = scan(&m.ID, &created, &m.Sealed)
-		m.Created = fromMillis(created)
-		return m, err
-	}, `SELECT id, created, sealed FROM kms_materials WHERE account = $1 AND region = $2 AND key_id = $3 ORDER BY place`,
+		var sealed []byte
+		if err := scan(&id, &created, &sealed, &body); err != nil {
+			return m, err
+		}
+		if err := json.Unmarshal([]byte(body), &m); err != nil {
+			return m, fmt.Errorf("read key material %s: %w", id, err)
+		}
+		m.ID, m.Created, m.Sealed = id, fromMillis(created), sealed
+		return m, nil
+	}, `SELECT id, created, sealed, body FROM kms_materials WHERE account = $1 AND region = $2 AND key_id = $3 ORDER BY place`,
 		r.Account, r.Region, r.ID)
 }
 
-func (t keyTx) KeyOfMaterial(id string) (keys.Ref, error) {
+func (t keyTx) KeyOfMaterial(near cloud.Region, id string) (keys.Ref, error) {
 	var r keys.Ref
-	err := t.tx.QueryRowContext(t.ctx, `SELECT account, region, key_id FROM kms_materials WHERE id = $1`, id).
+	err := t.tx.QueryRowContext(t.ctx, `SELECT account, region, key_id FROM kms_materials WHERE id = $1
+		ORDER BY CASE WHEN region = $2 THEN 0 ELSE 1 END, account, region, key_id LIMIT 1`, id, near).
 		Scan(&r.Account, &r.Region, &r.ID)
 	return r, notFound(err, "key material", id)
 }
@@ -88,8 +96,8 @@ func (t keyTx) PutKey(k keys.Key) error {
 		return fmt.Errorf("write key %s: %w", k.ID, err)
 	}
 	var due *int64
-	if !k.Deletion.IsZero() {
-		due = new(k.Deletion.UnixMilli())
+	if at := k.Due(); !at.IsZero() {
+		due = new(at.UnixMilli())
 	}
 	err = t.exec(`INSERT INTO kms_keys (account, region, id, version, due, body) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (account, region, id) DO UPDATE SET version = excluded.version, due = excluded.due, body = excluded.body`,
@@ -98,8 +106,13 @@ func (t keyTx) PutKey(k keys.Key) error {
 		return fmt.Errorf("write key %s: %w", k.ID, err)
 	}
 	for i, m := range k.Materials {
-		err := t.exec(`INSERT INTO kms_materials (id, account, region, key_id, place, created, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7)
-			ON CONFLICT (id) DO NOTHING`, m.ID, k.Account, k.Region, k.ID, i, m.Created.UnixMilli(), m.Sealed)
+		body, err := encodeBody(m)
+		if err != nil {
+			return fmt.Errorf("write material %s of key %s: %w", m.ID, k.ID, err)
+		}
+		err = t.exec(`INSERT INTO kms_materials (account, region, key_id, id, place, created, sealed, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+			ON CONFLICT (account, region, key_id, id) DO UPDATE SET created = excluded.created, sealed = excluded.sealed, body = excluded.body`,
+			k.Account, k.Region, k.ID, m.ID, i, m.Created.UnixMilli(), m.Sealed, body)
 		if err != nil {
 			return fmt.Errorf("write material %s of key %s: %w", m.ID, k.ID, err)
 		}
