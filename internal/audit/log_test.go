@@ -34,7 +34,7 @@ var event = audit.Event{
 	Resource: "arn:aws:kms:eu-west-1:111122223333:key/k",
 	Owner:    "111122223333",
 	Reason:   "no key policy statement lets bob in",
-	Detail:   map[string]string{"encryptionContext.aws:rds:dbc-id": "cluster-1"},
+	ID:       "e-1", EncryptionContext: map[string]string{"aws:rds:dbc-id": "cluster-1"},
 }
 
 func open(t *testing.T, path string, options ...audit.Option) *audit.Log {
@@ -60,13 +60,13 @@ func lines(t *testing.T, path string) []string {
 func TestLinesAreAsCloudTrailHasThem(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
 	l := open(t, path)
-	root := audit.Event{Time: event.Time, Caller: cloud.Caller{Kind: cloud.Root, Account: "111122223333", UserAgent: strings.Repeat("é", 2000)}, Action: "kms:ListKeys", Resource: "*", Owner: "111122223333", Allowed: true}
+	root := audit.Event{ID: "e-1", Time: event.Time, Caller: cloud.Caller{Kind: cloud.Root, Account: "111122223333", UserAgent: strings.Repeat("é", 2000)}, Action: "kms:ListKeys", Resource: "*", Owner: "111122223333", Allowed: true}
 	if err := errors.Join(l.Record(event), l.Record(root), l.Close()); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
-		`{"eventTime":"2026-01-05T03:10:30.123456Z","eventSource":"kms.amazonaws.com","eventName":"Decrypt","awsRegion":"eu-west-1","sourceIPAddress":"10.0.0.1","userAgent":"aws-cli/2","userIdentity":{"type":"AssumedRole","principalId":"AROAX:bob","arn":"arn:aws:sts::444455556666:assumed-role/dev/bob","accountId":"444455556666","accessKeyId":"ASIAX","invokedBy":"rds.amazonaws.com"},"resources":[{"ARN":"arn:aws:kms:eu-west-1:111122223333:key/k","accountId":"111122223333"}],"recipientAccountId":"111122223333","requestID":"r-1","decision":"denied","errorCode":"AccessDenied","reason":"no key policy statement lets bob in","detail":{"encryptionContext.aws:rds:dbc-id":"cluster-1"}}`,
-		`{"eventTime":"2026-01-05T03:10:30.123456Z","eventSource":"kms.amazonaws.com","eventName":"ListKeys","userAgent":"` + strings.Repeat("é", 256) + `…","userIdentity":{"type":"Root","accountId":"111122223333"},"recipientAccountId":"111122223333","decision":"allowed"}`,
+		`{"eventID":"e-1","eventTime":"2026-01-05T03:10:30.123456Z","eventSource":"kms.amazonaws.com","eventName":"Decrypt","awsRegion":"eu-west-1","sourceIPAddress":"10.0.0.1","userAgent":"aws-cli/2","userIdentity":{"type":"AssumedRole","principalId":"AROAX:bob","arn":"arn:aws:sts::444455556666:assumed-role/dev/bob","accountId":"444455556666","accessKeyId":"ASIAX","invokedBy":"rds.amazonaws.com"},"resources":[{"ARN":"arn:aws:kms:eu-west-1:111122223333:key/k","accountId":"111122223333"}],"recipientAccountId":"111122223333","requestID":"r-1","decision":"denied","errorCode":"AccessDenied","reason":"no key policy statement lets bob in","encryptionContext":{"aws:rds:dbc-id":"cluster-1"}}`,
+		`{"eventID":"e-1","eventTime":"2026-01-05T03:10:30.123456Z","eventSource":"kms.amazonaws.com","eventName":"ListKeys","userAgent":"` + strings.Repeat("é", 256) + `…","userIdentity":{"type":"Root","accountId":"111122223333"},"recipientAccountId":"111122223333","decision":"allowed"}`,
 	}
 	if d := cmp.Diff(want, lines(t, path)); d != "" {
 		t.Error(d)

@@ -1,8 +1,11 @@
 package audit
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
+
+	"github.com/google/uuid"
 
 	"borealis/internal/cloud"
 )
@@ -10,6 +13,7 @@ import (
 // A record is an Event as a line of the log. The names are CloudTrail's where
 // CloudTrail has one; decision and reason are ours.
 type record struct {
+	EventID         string            `json:"eventID"`
 	EventTime       string            `json:"eventTime"` // RFC 3339, UTC, to the microsecond
 	EventSource     string            `json:"eventSource"`
 	EventName       string            `json:"eventName"`
@@ -20,9 +24,11 @@ type record struct {
 	Resources       []resource        `json:"resources,omitempty"`
 	Recipient       cloud.AccountID   `json:"recipientAccountId,omitempty"`
 	RequestID       string            `json:"requestID,omitempty"`
+	Action          string            `json:"action,omitempty"`    // that was decided about, if it is not called as the operation is
 	Decision        string            `json:"decision"`            // "allowed" or "denied"
 	ErrorCode       string            `json:"errorCode,omitempty"` // "AccessDenied" if denied
 	Reason          string            `json:"reason,omitempty"`
+	Context         map[string]string `json:"encryptionContext,omitempty"`
 	Detail          map[string]string `json:"detail,omitempty"`
 }
 
@@ -58,6 +64,7 @@ func line(e Event) ([]byte, error) {
 	service, name, _ := strings.Cut(e.Action, ":")
 	c := e.Caller
 	r := record{
+		EventID:         cmp.Or(e.ID, uuid.NewString()),
 		EventTime:       e.Time.UTC().Format("2006-01-02T15:04:05.000000Z07:00"),
 		EventSource:     service + ".amazonaws.com",
 		EventName:       name,
@@ -72,7 +79,12 @@ func line(e Event) ([]byte, error) {
 		RequestID: c.RequestID,
 		Decision:  "allowed",
 		Reason:    e.Reason,
+		ErrorCode: e.ErrorCode,
+		Context:   e.EncryptionContext,
 		Detail:    e.Detail,
+	}
+	if c.Operation != "" && c.Operation != name {
+		r.EventName, r.Action = c.Operation, e.Action
 	}
 	if n := len(c.Via); n > 0 {
 		r.UserIdentity.InvokedBy = c.Via[n-1]

@@ -37,6 +37,7 @@ func Serve[V any](w *wire.Service, ops map[string]api.Op[V], as func(cloud.Calle
 			if err := w.Decode(name, body, in); err != nil {
 				return nil, err
 			}
+			c.Operation, c.Input = name, in
 			return op.Run(ctx, as(c), in)
 		},
 	}

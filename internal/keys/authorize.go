@@ -2,9 +2,12 @@ package keys
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"sync"
+
+	"github.com/aws/smithy-go"
 
 	"borealis/internal/audit"
 	"borealis/internal/cloud"
@@ -65,7 +68,7 @@ func (v *View) authorize(ctx context.Context, t target, a ask) error {
 			q.Grants = v.grantsFor(t, a)
 		}
 	}
-	d, err := v.decide(ctx, q, a.encryption)
+	d, err := v.decide(ctx, q, t, a)
 	if err != nil || d.Allowed {
 		return err
 	}
@@ -126,16 +129,17 @@ func (v *View) asked(t target, a ask) policy.Context {
 func (v *View) allow(ctx context.Context, action, resource string, c policy.Context) error {
 	q := policy.Question{Action: "kms:" + action, Resource: resource, Owner: v.caller.Account, Context: policy.Context{}}
 	maps.Copy(q.Context, c)
-	d, err := v.decide(ctx, q, nil)
+	d, err := v.decide(ctx, q, target{}, ask{action: action})
 	if err != nil || d.Allowed {
 		return err
 	}
 	return accessDenied(v.user(d) + "on resource: " + resource + " " + d.Because())
 }
 
-// decide answers q for the caller and records the answer. Nothing else in this
-// package decides, but for the check that a key policy locks nobody out.
-func (v *View) decide(ctx context.Context, q policy.Question, encryption map[string]string) (policy.Decision, error) {
+// decide answers q, which is a's about t, for the caller and records the answer,
+// and with it that t's state keeps anything from coming of it. Nothing else in
+// this package decides, but for the check that a key policy locks nobody out.
+func (v *View) decide(ctx context.Context, q policy.Question, t target, a ask) (policy.Decision, error) {
 	identity, err := v.Policies.IdentityOf(ctx, v.caller)
 	if err != nil {
 		return policy.Decision{}, fmt.Errorf("policies of %s: %w", v.caller.ARN, err)
@@ -143,18 +147,19 @@ func (v *View) decide(ctx context.Context, q policy.Question, encryption map[str
 	v.addCaller(q.Context)
 	q.Caller, q.Identity, q.Now = v.caller, identity, v.Now()
 	d := q.Decide()
-	var detail map[string]string
-	if len(encryption) > 0 {
-		detail = make(map[string]string, len(encryption))
-		for k, value := range encryption {
-			detail["encryptionContext."+k] = value
+	e := audit.Event{
+		Time: q.Now, Caller: v.caller, Action: q.Action, Resource: q.Resource,
+		Owner: q.Owner, Allowed: d.Allowed, Reason: d.String(), EncryptionContext: a.encryption,
+	}
+	if t.ref.Account != "" {
+		e.Owner = t.ref.Account // whoever's policies decided
+	}
+	if d.Allowed && t.loaded != nil {
+		if refused, ok := errors.AsType[smithy.APIError](usable(&t.Key, a.action)); ok {
+			e.ErrorCode, e.ErrorMessage = refused.ErrorCode(), refused.ErrorMessage()
 		}
 	}
-	err = v.Audit.Record(audit.Event{
-		Time: q.Now, Caller: v.caller, Action: q.Action, Resource: q.Resource,
-		Owner: q.Owner, Allowed: d.Allowed, Reason: d.String(), Detail: detail,
-	})
-	if err != nil {
+	if err := v.Audit.Record(e); err != nil {
 		return policy.Decision{}, fmt.Errorf("record decision about %s: %w", q.Action, err)
 	}
 	return d, nil

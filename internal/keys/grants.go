@@ -354,7 +354,7 @@ func (v *View) mayRetire(ctx context.Context, t target, g *Grant) error {
 		// its identity policies alone.
 		q.Owner, q.ResourcePolicy, q.ResourceMustAllow = account, nil, false
 	}
-	d, err := v.decide(ctx, q, nil)
+	d, err := v.decide(ctx, q, t, ask{action: "RetireGrant"})
 	if err != nil || d.Allowed {
 		return err
 	}

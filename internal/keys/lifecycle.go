@@ -177,7 +177,7 @@ func (s *Service) destroy(ctx context.Context, r Ref, now time.Time) error {
 	err := s.Audit.Record(audit.Event{
 		Time:   now,
 		Caller: cloud.Caller{Kind: cloud.Service, ARN: "kms.amazonaws.com", Service: "kms.amazonaws.com", Region: r.Region},
-		Action: "kms:DeleteKey", Resource: r.ARN(), Owner: r.Account, Allowed: true,
+		Action: "kms:DeleteKey", Resource: r.ARN(), Owner: r.Account, Allowed: true, Unasked: true,
 		Reason: "the waiting period of ScheduleKeyDeletion is over",
 	})
 	if err != nil {
