@@ -6,7 +6,6 @@ package cloud
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -27,11 +26,9 @@ var (
 // An AccountID is a 12-digit AWS account number.
 type AccountID string
 
-var accountID = regexp.MustCompile(`^[0-9]{12}$`)
-
 // ParseAccountID checks that s is 12 digits.
 func ParseAccountID(s string) (AccountID, error) {
-	if !accountID.MatchString(s) {
+	if len(s) != 12 || strings.Trim(s, "0123456789") != "" {
 		return "", fmt.Errorf("%q is not a 12-digit account id", s)
 	}
 	return AccountID(s), nil
@@ -40,15 +37,34 @@ func ParseAccountID(s string) (AccountID, error) {
 // A Region is the name of an AWS Region, such as "eu-west-1".
 type Region string
 
-var region = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$`)
-
 // ParseRegion checks that s has the form of a Region's name. Any Region of that
 // form exists: one server serves them all.
 func ParseRegion(s string) (Region, error) {
-	if !region.MatchString(s) {
+	if !isRegion(s) {
 		return "", fmt.Errorf("%q is not the name of a Region", s)
 	}
 	return Region(s), nil
+}
+
+// isRegion says whether s is two lower-case letters, one or more words of them
+// and one or two digits, with dashes between.
+func isRegion(s string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyz"
+	area, rest, _ := strings.Cut(s, "-")
+	last := strings.LastIndexByte(rest, '-')
+	if len(area) != 2 || strings.Trim(area, letters) != "" || last < 0 {
+		return false
+	}
+	number := rest[last+1:]
+	if len(number) < 1 || len(number) > 2 || strings.Trim(number, "0123456789") != "" {
+		return false
+	}
+	for word := range strings.SplitSeq(rest[:last], "-") {
+		if word == "" || strings.Trim(word, letters) != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // Partition is the only partition there is, in every ARN.

@@ -27,7 +27,7 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("ParseAccountID(%q) accepted", s)
 		}
 	}
-	for _, s := range []string{"", "us", "us-east", "US-EAST-1", "us-east-1a", "us-east-1\n"} {
+	for _, s := range []string{"", "us", "us-east", "US-EAST-1", "us-east-1a", "us-east-1\n", "us-1", "us--1", "us-east--1", "us-east-", "us-east-123", "usa-east-1", "us-e1st-1", "-east-1"} {
 		if _, err := cloud.ParseRegion(s); err == nil {
 			t.Errorf("ParseRegion(%q) accepted", s)
 		}

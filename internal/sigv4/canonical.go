@@ -9,10 +9,9 @@ import (
 	"strings"
 )
 
-// canonicalRequest writes r as both sides of a signature see it: method, path,
+// appendCanonical writes r as both sides of a signature see it: method, path,
 // query, the signed headers and the hash of the body.
-func canonicalRequest(r *http.Request, s *signature, payload string, q query) []byte {
-	b := make([]byte, 0, 1024)
+func appendCanonical(b []byte, r *http.Request, s *signature, payload []byte, q query) []byte {
 	b = append(b, r.Method...)
 	b = append(b, '\n')
 	b = appendPath(b, rawPath(r))
@@ -22,12 +21,7 @@ func canonicalRequest(r *http.Request, s *signature, payload string, q query) []
 	for _, name := range s.headers {
 		b = append(b, name...)
 		b = append(b, ':')
-		for i, value := range headerValues(r, name) {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = appendTrimmed(b, value)
-		}
+		b = appendHeader(b, r, name)
 		b = append(b, '\n')
 	}
 	b = append(b, '\n')
@@ -41,23 +35,43 @@ func canonicalRequest(r *http.Request, s *signature, payload string, q query) []
 	return append(b, payload...)
 }
 
-// headerValues finds a header by its lower-case name, also those that net/http
-// takes out of the header map.
-func headerValues(r *http.Request, name string) []string {
-	switch name {
-	case "host":
-		return []string{r.Host}
-	case "content-length":
-		if v := r.Header.Values(name); v != nil {
-			return v
-		}
-		if r.ContentLength >= 0 {
-			return []string{strconv.FormatInt(r.ContentLength, 10)}
-		}
-	case "transfer-encoding":
-		return r.TransferEncoding
+// appendHeader appends the values of a header, by its lower-case name, also of
+// those that net/http takes out of the header map.
+func appendHeader(b []byte, r *http.Request, name string) []byte {
+	values := headerValues(r.Header, name)
+	switch {
+	case name == "host":
+		return appendTrimmed(b, r.Host)
+	case name == "content-length" && values == nil && r.ContentLength >= 0:
+		return strconv.AppendInt(b, r.ContentLength, 10)
+	case name == "transfer-encoding":
+		values = r.TransferEncoding
 	}
-	return r.Header.Values(name)
+	for i, v := range values {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendTrimmed(b, v)
+	}
+	return b
+}
+
+// headerValues is h.Values(name) for a name in lower case. It makes no string of
+// the canonical name, of which Values would make one for every X-Amz- header.
+func headerValues(h http.Header, name string) []string {
+	var key [64]byte
+	if len(name) > len(key) {
+		return h.Values(name)
+	}
+	first := true
+	for i := range len(name) {
+		c := name[i]
+		if first && 'a' <= c && c <= 'z' {
+			c -= 'a' - 'A'
+		}
+		key[i], first = c, c == '-'
+	}
+	return h[string(key[:len(name)])]
 }
 
 // appendTrimmed appends a header's value without the spaces around it, and with
@@ -184,6 +198,9 @@ func (q query) without(name string) query {
 // appendCanonical appends the parameters escaped and in order of their escaped
 // names, then of their escaped values.
 func (q query) appendCanonical(b []byte) []byte {
+	if len(q) == 0 {
+		return b
+	}
 	escaped := make(query, len(q))
 	for i, p := range q {
 		escaped[i] = parameter{string(appendEscaped(nil, p.name)), string(appendEscaped(nil, p.value))}

@@ -1,6 +1,7 @@
 package sigv4
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
@@ -24,12 +25,9 @@ type signature struct {
 	value     string
 	token     string // session token, or ""
 	when      time.Time
+	iso       string // when, as isoBasic
 	expires   time.Duration
 	query     query // the query string, without X-Amz-Signature
-}
-
-func (s *signature) scope() string {
-	return s.date + "/" + s.region + "/" + s.service + "/" + terminator
 }
 
 func (s *signature) has(param string) bool {
@@ -44,10 +42,7 @@ func parse(r *http.Request) (*signature, error) {
 		return nil, err
 	}
 	auth := r.Header.Values("Authorization")
-	inQuery := slices.ContainsFunc([]string{"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature"}, func(n string) bool {
-		_, ok := q.get(n)
-		return ok
-	})
+	inQuery := q.count("X-Amz-Algorithm")+q.count("X-Amz-Credential")+q.count("X-Amz-Signature") > 0
 	switch {
 	case len(auth) > 1, len(auth) == 1 && inQuery:
 		return nil, refuse(ErrIncomplete, "The request must be signed once: in one Authorization header or in the query string.")
@@ -59,28 +54,50 @@ func parse(r *http.Request) (*signature, error) {
 	return nil, &Error{Kind: ErrMissing}
 }
 
+// An authorization is the parameters of an Authorization header.
+type authorization struct {
+	values [3]string // of authorizationNames
+	told   [3]bool   // which of them there were
+	others map[string]bool
+}
+
+var authorizationNames = [3]string{"Credential", "Signature", "SignedHeaders"}
+
+// set reports false for a parameter that was set before.
+func (a *authorization) set(name, value string) bool {
+	if i := slices.Index(authorizationNames[:], name); i >= 0 {
+		first := !a.told[i]
+		a.values[i], a.told[i] = value, true
+		return first
+	}
+	if a.others == nil {
+		a.others = map[string]bool{}
+	}
+	first := !a.others[name]
+	a.others[name] = true
+	return first
+}
+
 // parseHeader takes an Authorization header apart.
 func parseHeader(r *http.Request, auth string, q query) (*signature, error) {
 	algo, rest, _ := strings.Cut(strings.TrimSpace(auth), " ")
-	param := make(map[string]string, 3)
+	var param authorization
 	for pair := range strings.SplitSeq(rest, ",") {
 		if pair = strings.TrimSpace(pair); pair == "" {
 			continue
 		}
 		name, value, ok := strings.Cut(pair, "=")
-		_, twice := param[name]
-		if !ok || twice || strings.ContainsAny(pair, " \t") {
+		if !ok || strings.ContainsAny(pair, " \t") || !param.set(name, value) {
 			return nil, refuse(ErrIncomplete, "Invalid key=value pair (missing equal-sign) in Authorization header (hashed with SHA-256 and encoded with Base64): '%s'.", hashed(pair))
 		}
-		param[name] = value
 	}
-	date := r.Header.Get("X-Amz-Date")
+	date := first(headerValues(r.Header, "x-amz-date"))
 	if date == "" {
 		date = r.Header.Get("Date")
 	}
 	var missing []string
-	for _, name := range []string{"Credential", "Signature", "SignedHeaders"} {
-		if param[name] == "" {
+	for i, name := range authorizationNames {
+		if param.values[i] == "" {
 			missing = append(missing, "Authorization header requires '"+name+"' parameter.")
 		}
 	}
@@ -91,12 +108,20 @@ func parseHeader(r *http.Request, auth string, q query) (*signature, error) {
 		return nil, refuse(ErrIncomplete, "%s (Hashed with SHA-256 and encoded with Base64) Authorization=%s", strings.Join(missing, " "), hashed(auth))
 	}
 	s := &signature{
-		value:   param["Signature"],
-		headers: strings.Split(param["SignedHeaders"], ";"),
-		token:   r.Header.Get("X-Amz-Security-Token"),
+		value:   param.values[1],
+		headers: strings.Split(param.values[2], ";"),
+		token:   first(headerValues(r.Header, "x-amz-security-token")),
 		query:   q,
 	}
-	return s, s.finish(algo, param["Credential"], date)
+	return s, s.finish(algo, param.values[0], date)
+}
+
+// first is the first of a header's values, or "".
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
 }
 
 // parsePresigned takes the signing parameters of a query string apart.
@@ -138,24 +163,38 @@ func (s *signature) finish(algo, credential, date string) error {
 	if algo != algorithm {
 		return refuse(ErrIncomplete, "Unsupported AWS 'algorithm': only '%s' is supported.", algorithm)
 	}
-	f := strings.Split(credential, "/")
-	if len(f) != 5 {
-		return refuse(ErrIncomplete, "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got %d", len(f))
+	if n := strings.Count(credential, "/") + 1; n != 5 {
+		return refuse(ErrIncomplete, "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got %d", n)
 	}
-	if f[4] != terminator {
+	var end string
+	s.keyID, s.date, s.region, s.service, end = fields(credential)
+	if end != terminator {
 		return refuse(ErrMismatch, "Credential should be scoped with a valid terminator: '%s'.", terminator)
 	}
-	s.keyID, s.date, s.region, s.service = f[0], f[1], f[2], f[3]
 	var err error
 	if s.when, err = time.Parse(isoBasic, date); err == nil {
+		s.iso = date
+		if len(date) != len(isoBasic) { // it has a fraction of a second
+			s.iso = s.when.Format(isoBasic)
+		}
 		return nil
 	}
 	// Only a Date header may have HTTP's own format.
 	if s.when, err = http.ParseTime(date); err == nil && !s.presigned {
 		s.when = s.when.UTC()
+		s.iso = s.when.Format(isoBasic)
 		return nil
 	}
 	return refuse(ErrIncomplete, "Date must be in ISO-8601 'basic format'. See http://en.wikipedia.org/wiki/ISO_8601")
+}
+
+// fields are the five elements of a credential.
+func fields(credential string) (keyID, date, region, service, end string) {
+	keyID, rest, _ := strings.Cut(credential, "/")
+	date, rest, _ = strings.Cut(rest, "/")
+	region, rest, _ = strings.Cut(rest, "/")
+	service, end, _ = strings.Cut(rest, "/")
+	return keyID, date, region, service, end
 }
 
 // check is all that can be said of a signature without the secret.
@@ -167,11 +206,11 @@ func (s *signature) check(r *http.Request, now time.Time) (cloud.Region, error) 
 	if err != nil {
 		return "", refuse(ErrMismatch, "Credential should be scoped to a valid region.")
 	}
-	iso := s.when.Format(isoBasic)
-	if _, err := time.Parse("20060102", s.date); err != nil {
-		return "", refuse(ErrIncomplete, "Date in Credential scope must be in the form YYYYMMDD.")
-	}
+	iso := s.iso
 	if s.date != iso[:8] {
+		if _, err := time.Parse("20060102", s.date); err != nil {
+			return "", refuse(ErrIncomplete, "Date in Credential scope must be in the form YYYYMMDD.")
+		}
 		return "", refuse(ErrMismatch, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%s' != '%s', from '%s'.", s.date, iso[:8], iso)
 	}
 	now = now.UTC()
@@ -199,7 +238,7 @@ func (s *signature) checkHeaders(r *http.Request) error {
 		}
 	}
 	signed := func(name string) bool {
-		_, ok := slices.BinarySearch(s.headers, name)
+		_, ok := slices.BinarySearchFunc(s.headers, name, compareLower)
 		return ok
 	}
 	if !signed("host") {
@@ -210,11 +249,26 @@ func (s *signature) checkHeaders(r *http.Request) error {
 		case "X-Amz-Date", "X-Amz-Content-Sha256", "X-Amz-Security-Token":
 			continue
 		}
-		if strings.HasPrefix(name, "X-Amz-") && !signed(strings.ToLower(name)) {
+		if strings.HasPrefix(name, "X-Amz-") && !signed(name) {
 			return refuse(ErrMismatch, "'%s' must be a 'SignedHeader' in the AWS Authorization.", name)
 		}
 	}
 	return nil
+}
+
+// compareLower compares a name in lower case with a header's, which may be in
+// any.
+func compareLower(lower, header string) int {
+	for i := range min(len(lower), len(header)) {
+		c := header[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if lower[i] != c {
+			return cmp.Compare(lower[i], c)
+		}
+	}
+	return cmp.Compare(len(lower), len(header))
 }
 
 // hashed is how AWS quotes an Authorization header without repeating it.
@@ -232,8 +286,9 @@ func Claimed(r *http.Request) string {
 	} else if q, err := parseQuery(r.URL.RawQuery); err == nil {
 		credential, _ = q.get("X-Amz-Credential")
 	}
-	if f := strings.Split(credential, "/"); len(f) == 5 {
-		return f[3]
+	if strings.Count(credential, "/") != 4 {
+		return ""
 	}
-	return ""
+	_, _, _, service, _ := fields(credential)
+	return service
 }

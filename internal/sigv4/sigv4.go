@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"borealis/internal/cloud"
@@ -136,12 +135,13 @@ func (v *Verifier) Verify(r *http.Request, body []byte, now time.Time) (Verified
 	if err != nil {
 		return Verified{}, err
 	}
+	var payload [2 * sha256.Size]byte
 	sum := sha256.Sum256(body)
-	payload := hex.EncodeToString(sum[:])
-	if err := checkPayloadHeader(r, s, payload); err != nil {
+	hex.Encode(payload[:], sum[:])
+	if err := checkPayloadHeader(r, s, payload[:]); err != nil {
 		return Verified{}, err
 	}
-	if !v.matches(r, s, cred.Secret, payload) {
+	if !v.matches(r, s, cred.Secret, payload[:]) {
 		return Verified{}, &Error{Kind: ErrMismatch}
 	}
 	cred.Caller.AccessKeyID, cred.Caller.Region = s.keyID, region
@@ -169,17 +169,19 @@ func (v *Verifier) credential(ctx context.Context, s *signature) (Credential, er
 }
 
 // matches computes the signature and compares it in constant time.
-func (v *Verifier) matches(r *http.Request, s *signature, secret, payload string) bool {
-	key, cached := v.keys.get(secret, s)
+func (v *Verifier) matches(r *http.Request, s *signature, secret string, payload []byte) bool {
+	key := v.keys.get(secret, s)
+	cached := key != nil
 	if !cached {
 		key = derive(secret, s)
 	}
-	ok := s.signedBy(&key, canonicalRequest(r, s, payload, s.query))
+	m := key.macs.Get().(*mac)
+	defer key.macs.Put(m)
+	ok := m.signs(r, s, payload, s.query)
 	if !ok && s.presigned && s.has("X-Amz-Security-Token") {
 		// Some signers add the token to the query after signing. That is safe: the
 		// Source has tied the token to the key.
-		without := s.query.without("X-Amz-Security-Token")
-		ok = s.signedBy(&key, canonicalRequest(r, s, payload, without))
+		ok = m.signs(r, s, payload, s.query.without("X-Amz-Security-Token"))
 	}
 	if ok && !cached {
 		// Only now: what strangers send must not push good keys out.
@@ -188,32 +190,43 @@ func (v *Verifier) matches(r *http.Request, s *signature, secret, payload string
 	return ok
 }
 
-// signedBy reports whether s is the signature of a canonical request by key.
-func (s *signature) signedBy(key *signingKey, canonical []byte) bool {
-	sum := sha256.Sum256(canonical)
-	var toSign strings.Builder
-	toSign.Grow(192)
-	toSign.WriteString(algorithm + "\n")
-	toSign.WriteString(s.when.Format(isoBasic))
-	toSign.WriteByte('\n')
-	toSign.WriteString(s.scope())
-	toSign.WriteByte('\n')
-	toSign.WriteString(hex.EncodeToString(sum[:]))
-	mac := key.mac(toSign.String())
-	return subtle.ConstantTimeCompare([]byte(hex.EncodeToString(mac[:])), []byte(s.value)) == 1
+// signs reports whether s is m's signature of r, with the query q.
+func (m *mac) signs(r *http.Request, s *signature, payload []byte, q query) bool {
+	m.text = appendCanonical(m.text[:0], r, s, payload, q)
+	sum := sha256.Sum256(m.text)
+	m.text = s.appendToSign(m.text[:0], sum[:])
+	m.Reset()
+	m.Write(m.text)
+	m.sum = m.Sum(m.sum[:0])
+	var value [2 * sha256.Size]byte
+	hex.Encode(value[:], m.sum)
+	return subtle.ConstantTimeCompare(value[:], []byte(s.value)) == 1
+}
+
+// appendToSign writes what is signed of a canonical request that has this hash.
+func (s *signature) appendToSign(b, sum []byte) []byte {
+	b = append(b, algorithm+"\n"...)
+	b = append(b, s.iso...)
+	b = append(b, '\n')
+	for _, part := range [...]string{s.date, s.region, s.service} {
+		b = append(b, part...)
+		b = append(b, '/')
+	}
+	b = append(b, terminator+"\n"...)
+	return hex.AppendEncode(b, sum)
 }
 
 // checkPayloadHeader holds X-Amz-Content-Sha256, where it was sent, against the
 // hash of the body. These services have no unsigned and no chunked payloads.
-func checkPayloadHeader(r *http.Request, s *signature, payload string) error {
-	claims := r.Header.Values("X-Amz-Content-Sha256")
+func checkPayloadHeader(r *http.Request, s *signature, payload []byte) error {
+	claims := headerValues(r.Header, "x-amz-content-sha256")
 	if s.presigned {
 		if c, ok := s.query.get("X-Amz-Content-Sha256"); ok {
 			claims = append(claims[:len(claims):len(claims)], c)
 		}
 	}
 	for _, c := range claims {
-		if c != payload {
+		if c != string(payload) {
 			return refuse(ErrMismatch, "The provided 'x-amz-content-sha256' header does not match what was computed.")
 		}
 	}
