@@ -28,6 +28,8 @@ var arrows = map[string]string{
 	"internal/volume/volumetest":   "cloud volume",
 	"internal/postgres":            "cloud durable",
 	"internal/postgres/enginetest": "postgres",
+	"internal/xks":                 "",
+	"internal/xks/xkstest":         "cloud sigv4",
 	"e2e/local":                    "*",
 	"internal/store":               "cloud identity keys clusters",
 	"internal/gateway":             "cloud api sigv4 wire",
