@@ -58,11 +58,10 @@ func (v *View) authorize(ctx context.Context, t target, a ask) error {
 	}
 	q := policy.Question{
 		Action: "kms:" + a.action, Resource: t.arn, Owner: t.ref.Account,
-		ResourcePolicy: &policy.Policy{}, ResourceMustAllow: true, Context: v.asked(t, a),
+		ResourcePolicy: nobody, ResourceMustAllow: true, More: v.conditions(t, a),
 	}
 	// A key that is not there answers as one whose policy lets nobody in.
 	if t.loaded != nil {
-		maps.Copy(q.Context, t.context)
 		if rules[a.action].foreign || t.ref.Account == v.caller.Account {
 			q.ResourcePolicy = t.policy
 			q.Grants = v.grantsFor(t, a)
@@ -79,6 +78,9 @@ func (v *View) authorize(ctx context.Context, t target, a ask) error {
 	}
 	return accessDenied(v.refusal(d, t, a))
 }
+
+// nobody is a policy that lets nobody in.
+var nobody = &policy.Policy{}
 
 // everything allows everything: with it in place of the caller's policies, a
 // decision is that of the key's own side.
@@ -102,26 +104,11 @@ func (v *View) unseen(ctx context.Context, q policy.Question, d policy.Decision,
 	if q.Identity, err = v.Policies.IdentityOf(ctx, v.caller); err != nil {
 		return d, fmt.Errorf("policies of %s: %w", v.caller.ARN, err)
 	}
-	q.ResourcePolicy, q.Grants, q.Context = &policy.Policy{}, nil, v.asked(t, a)
-	v.addCaller(q.Context)
+	q.ResourcePolicy, q.Grants, q.More = nobody, nil, v.conditions(target{ref: t.ref, alias: t.alias}, a)
 	if t.alias != "" {
 		q.Resource = t.ref.alias(t.alias)
 	}
 	return q.Decide(), nil
-}
-
-// asked holds the condition keys that follow from the request alone.
-func (v *View) asked(t target, a ask) policy.Context {
-	c := policy.Context{}
-	if t.alias != "" {
-		c["kms:RequestAlias"] = []string{t.alias}
-	}
-	addEncryption(c, a.encryption)
-	if rules[a.action].context {
-		c["kms:EncryptionAlgorithm"] = []string{defaultSpec}
-	}
-	maps.Copy(c, a.context)
-	return c
 }
 
 // allow decides about an action that is not on a key: on an alias, or on "*".
@@ -144,7 +131,9 @@ func (v *View) decide(ctx context.Context, q policy.Question, t target, a ask) (
 	if err != nil {
 		return policy.Decision{}, fmt.Errorf("policies of %s: %w", v.caller.ARN, err)
 	}
-	v.addCaller(q.Context)
+	if q.More == nil {
+		v.addCaller(q.Context)
+	}
 	q.Caller, q.Identity, q.Now = v.caller, identity, v.Now()
 	d := q.Decide()
 	e := audit.Event{

@@ -35,6 +35,63 @@ func specContext(spec, usage, origin string, multiRegion bool) policy.Context {
 	}
 }
 
+// conditions answers for the condition keys of a request about a key.
+type conditions struct {
+	view   *View
+	target target
+	ask    ask
+	asked  policy.Context // what follows from the request; nil until a policy asks
+	one    [1]string
+}
+
+// conditions are those of a, which is about t.
+func (v *View) conditions(t target, a ask) policy.Conditions {
+	return &conditions{view: v, target: t, ask: a}
+}
+
+// Condition implements policy.Conditions. What policies ask for most it knows
+// without making a map of all that they could ask for.
+func (c *conditions) Condition(name string) (values []string, found bool) {
+	if name == "kms:calleraccount" {
+		c.one[0] = string(c.view.caller.Account)
+		return c.one[:], c.one[0] != ""
+	}
+	if key, is := strings.CutPrefix(name, "kms:encryptioncontext:"); is && c.ask.context == nil {
+		n := 0
+		for k, value := range c.ask.encryption {
+			if policy.EqualFold(k, key) {
+				c.one[0] = value
+				n++
+			}
+		}
+		if n < 2 { // else they differ in case
+			return c.one[:n], n == 1
+		}
+	}
+	if c.asked == nil {
+		c.asked = c.view.asked(c.target, c.ask)
+	}
+	if values, found = c.asked.Condition(name); !found && c.target.loaded != nil {
+		values, found = c.target.context.Condition(name)
+	}
+	return values, found
+}
+
+// asked holds the condition keys that follow from the request alone.
+func (v *View) asked(t target, a ask) policy.Context {
+	c := policy.Context{}
+	if t.alias != "" {
+		c["kms:RequestAlias"] = []string{t.alias}
+	}
+	addEncryption(c, a.encryption)
+	if rules[a.action].context {
+		c["kms:EncryptionAlgorithm"] = []string{defaultSpec}
+	}
+	maps.Copy(c, a.context)
+	v.addCaller(c)
+	return c
+}
+
 // addCaller adds the condition keys that follow from who calls and how.
 func (v *View) addCaller(c policy.Context) {
 	if v.caller.Account != "" {

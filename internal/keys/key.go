@@ -20,7 +20,7 @@ type Place struct {
 
 // key is the ARN of the key with this id.
 func (p Place) key(id string) string {
-	return cloud.NewARN("kms", p.Region, p.Account, "key/"+id).String()
+	return "arn:" + cloud.Partition + ":kms:" + string(p.Region) + ":" + string(p.Account) + ":key/" + id
 }
 
 // alias is the ARN of the alias with this name, which starts with "alias/".

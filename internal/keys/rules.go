@@ -61,14 +61,13 @@ var rules = map[string]rule{
 
 // usable refuses an action that the key's state does not permit.
 func usable(k *Key, action string) error {
-	arn := k.ARN()
 	switch needs := rules[action].needs; {
 	case needs == onlyDeleting && k.State != PendingDeletion:
-		return &types.KMSInvalidStateException{Message: new(arn + " is not pending deletion.")}
+		return &types.KMSInvalidStateException{Message: new(k.ARN() + " is not pending deletion.")}
 	case needs == onlyEnabled && k.State == Disabled:
-		return &types.DisabledException{Message: new(arn + " is disabled.")}
+		return &types.DisabledException{Message: new(k.ARN() + " is disabled.")}
 	case (needs == onlyEnabled || needs == notDeleting) && k.State == PendingDeletion:
-		return &types.KMSInvalidStateException{Message: new(arn + " is pending deletion.")}
+		return &types.KMSInvalidStateException{Message: new(k.ARN() + " is pending deletion.")}
 	}
 	return nil
 }

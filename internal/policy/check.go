@@ -181,7 +181,7 @@ func checkActions(k Kind, s *draftStatement) error {
 			return &Malformed{Sentence: "Actions/Condition can contain only one colon.", Detail: a}
 		case name != "*" && !vendor.MatchString(name):
 			return &Malformed{Sentence: fmt.Sprintf("Vendor %s is not valid", name)}
-		case k == TrustKind && !equalFold(name, "sts"):
+		case k == TrustKind && !EqualFold(name, "sts"):
 			return &Malformed{Sentence: "AssumeRole policy may only specify STS AssumeRole actions.", Detail: a}
 		}
 	}

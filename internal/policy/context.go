@@ -11,6 +11,7 @@ import (
 // A key is a condition key as a policy names it.
 type key struct {
 	name   string // as written
+	low    string // in lower case
 	global globalKey
 	tag    string // K of aws:PrincipalTag/K
 	// wide says that what follows the name is data, a tag's key or an encryption
@@ -22,7 +23,7 @@ const principalTag = "aws:principaltag/"
 
 func newKey(name string) key {
 	low := lowered(name)
-	k := key{name: name, global: globalKeys[low]}
+	k := key{name: name, low: low, global: globalKeys[low]}
 	if strings.HasPrefix(low, principalTag) {
 		k.tag = name[len(principalTag):]
 	}
@@ -98,7 +99,7 @@ type request struct {
 	last    lookup // policies ask for the same few keys over and over
 }
 
-// A lookup is what the Context says to a name.
+// A lookup is what Context and More say to a name.
 type lookup struct {
 	name   string
 	values []string
@@ -143,31 +144,19 @@ func (r *request) values(k *key) ([]string, bool) {
 		}
 	}
 	if r.last.name != k.name {
-		all, found := r.folded(k.name)
+		all, found := r.Context.Condition(k.low)
+		if !found && r.More != nil {
+			all, found = r.More.Condition(k.low)
+		}
 		r.last = lookup{k.name, all, found}
 	}
 	return r.last.values, r.last.found
 }
 
-// folded collects the values of all keys in the Context that are called name in
-// one case or another.
-func (r *request) folded(name string) (all []string, found bool) {
-	for n, v := range r.Context {
-		switch {
-		case !equalFold(n, name):
-		case found:
-			all = append(all[:len(all):len(all)], v...)
-		default:
-			all, found = v, true
-		}
-	}
-	return all, found
-}
-
 func (r *request) principalTag(tag string) (all []string, found bool) {
 	for name, v := range r.Caller.Tags {
 		switch {
-		case !equalFold(name, tag):
+		case !EqualFold(name, tag):
 		case found:
 			all = append(all[:len(all):len(all)], v)
 		default:

@@ -147,8 +147,8 @@ func lower(c byte) byte {
 	return c
 }
 
-// equalFold compares as AWS compares names: ASCII letters in either case.
-func equalFold(a, b string) bool {
+// EqualFold compares as AWS compares names: ASCII letters in either case.
+func EqualFold(a, b string) bool {
 	if len(a) != len(b) {
 		return false
 	}

@@ -212,7 +212,7 @@ func parseDate(s string) (time.Time, bool) {
 }
 
 func parseBool(s string) (bool, bool) {
-	return equalFold(s, "true"), equalFold(s, "true") || equalFold(s, "false")
+	return EqualFold(s, "true"), EqualFold(s, "true") || EqualFold(s, "false")
 }
 
 // parsePrefix reads a CIDR block, or an address as a block of its own.

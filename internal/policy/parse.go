@@ -191,7 +191,7 @@ func (d *draftStatement) read(n *node) error {
 			return err
 		}
 	}
-	if !equalFold(d.effect, "Allow") && !equalFold(d.effect, "Deny") {
+	if !EqualFold(d.effect, "Allow") && !EqualFold(d.effect, "Deny") {
 		return fmt.Errorf("has the Effect %q", d.effect)
 	}
 	return nil
