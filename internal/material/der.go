@@ -8,11 +8,10 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// Algorithm identifiers: RFC 8017, RFC 5480, RFC 8410.
+// Algorithm identifiers: RFC 8017, RFC 5480.
 var (
-	oidRSA     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}
-	oidEC      = asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}
-	oidEd25519 = asn1.ObjectIdentifier{1, 3, 101, 112}
+	oidRSA = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 1}
+	oidEC  = asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}
 )
 
 // random returns n random bytes.
@@ -155,13 +154,14 @@ func (p *point) is(public []byte) bool {
 	return p.public == nil || string(p.public) == string(public)
 }
 
-// marshal writes the PKCS #8 private key that parsePoint reads: as OpenSSL does,
-// with the public key, and with the curve named once.
+// marshal writes the PKCS #8 private key that parsePoint reads: as KMS does, with
+// the public key, and with the curve named twice.
 func (p *point) marshal(curve asn1.ObjectIdentifier) ([]byte, error) {
 	return marshalPrivate(oidEC, named(curve), func(b *cryptobyte.Builder) {
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			b.AddASN1Int64(1)
 			b.AddASN1OctetString(p.scalar)
+			b.AddASN1(cbasn1.Tag(0).Constructed().ContextSpecific(), named(curve))
 			b.AddASN1(cbasn1.Tag(1).Constructed().ContextSpecific(), func(b *cryptobyte.Builder) {
 				b.AddASN1BitString(p.public)
 			})
@@ -174,3 +174,33 @@ func parsePeer(der []byte, curve asn1.ObjectIdentifier) ([]byte, bool) {
 	parameters, key, ok := parsePublic(der, oidEC)
 	return key, ok && isNamed(parameters, curve)
 }
+
+// parseSeed reads the PKCS #8 private key of an algorithm without parameters
+// whose private keys are a seed of size bytes. Only the seed form is read: the
+// expanded forms of RFC 9881 and RFC 9935 do not hold all that the key is.
+func parseSeed(der []byte, algorithm asn1.ObjectIdentifier, tag cbasn1.Tag, size int) (*private, bool) {
+	p, ok := parsePrivate(der, algorithm)
+	if !ok || len(p.parameters) != 0 {
+		return nil, false
+	}
+	var seed cryptobyte.String
+	in := cryptobyte.String(p.key)
+	ok = in.ReadASN1(&seed, tag) && in.Empty() && len(seed) == size
+	p.key = seed
+	return p, ok
+}
+
+// marshalSeed writes the PKCS #8 private key that parseSeed reads.
+func marshalSeed(algorithm asn1.ObjectIdentifier, tag cbasn1.Tag, seed []byte) ([]byte, error) {
+	return marshalPrivate(algorithm, none, func(b *cryptobyte.Builder) {
+		b.AddASN1(tag, func(b *cryptobyte.Builder) { b.AddBytes(seed) })
+	})
+}
+
+// is says whether public is the public key, or there is none.
+func (p *private) is(public []byte) bool {
+	return p.public == nil || string(p.public) == string(public)
+}
+
+// seedTag is the tag of the seed of ML-DSA and ML-KEM keys.
+var seedTag = cbasn1.Tag(0).ContextSpecific()

@@ -144,6 +144,15 @@ var kinds = map[Spec]kind{
 	P256:             {nistFamily{}, 32, []use{sign(ECDSASHA256), agree}, rawOrDigest},
 	P384:             {nistFamily{}, 48, []use{sign(ECDSASHA384), agree}, rawOrDigest},
 	P521:             {nistFamily{}, 66, []use{sign(ECDSASHA512), agree}, rawOrDigest},
+	Secp256k1:        {secp256k1Family{}, 32, []use{sign(ECDSASHA256)}, rawOrDigest},
+	Ed25519:          {ed25519Family{}, 32, []use{sign(Ed25519PHSHA512, Ed25519SHA512)}, rawOrDigest},
+	SM2:              {sm2Family{}, 32, []use{sign(SM2DSA), encrypt(SM2PKE), agree}, rawOrDigest},
+	MLDSA44:          {mldsaFamily{}, 32, []use{sign(MLDSASHAKE256)}, rawOrMu},
+	MLDSA65:          {mldsaFamily{}, 32, []use{sign(MLDSASHAKE256)}, rawOrMu},
+	MLDSA87:          {mldsaFamily{}, 32, []use{sign(MLDSASHAKE256)}, rawOrMu},
+	MLKEM512:         {mlkemFamily{}, 64, []use{encapsulate}, nil},
+	MLKEM768:         {mlkemFamily{}, 64, []use{encapsulate}, nil},
+	MLKEM1024:        {mlkemFamily{}, 64, []use{encapsulate}, nil},
 }
 
 // Known says whether s is one of KMS's specs.

@@ -10,7 +10,8 @@ import (
 // specs are all specs whose keys can be made.
 var specs = []material.Spec{
 	"SYMMETRIC_DEFAULT", "HMAC_224", "HMAC_256", "HMAC_384", "HMAC_512", "RSA_2048", "RSA_3072", "RSA_4096",
-	"ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521",
+	"ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1", "ECC_NIST_EDWARDS25519", "SM2",
+	"ML_DSA_44", "ML_DSA_65", "ML_DSA_87", "ML_KEM_512", "ML_KEM_768", "ML_KEM_1024",
 }
 
 func TestUnknownSpec(t *testing.T) {
