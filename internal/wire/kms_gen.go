@@ -87,7 +87,7 @@ var kmsTables = tables{
 		}},
 		{name: "CreateGrantInput", members: []member{
 			{field: "KeyId", shape: "KeyIdType", required: true},
-			{field: "GranteePrincipal", shape: "PrincipalIdType", required: true},
+			{field: "GranteePrincipal", shape: "PrincipalIdType"},
 			{field: "RetiringPrincipal", shape: "PrincipalIdType"},
 			{field: "Operations", required: true},
 			{field: "GrantTokens", shape: "GrantTokenList"},
@@ -250,7 +250,7 @@ var kmsTables = tables{
 		{name: "ListRetirableGrantsInput", members: []member{
 			{field: "Limit", shape: "LimitType"},
 			{field: "Marker", shape: "MarkerType"},
-			{field: "RetiringPrincipal", shape: "PrincipalIdType", required: true},
+			{field: "RetiringPrincipal", shape: "PrincipalIdType"},
 		}},
 		{name: "PutKeyPolicyInput", members: []member{
 			{field: "KeyId", shape: "KeyIdType", required: true},

@@ -156,6 +156,7 @@ func (t *table) complete() error {
 			return fmt.Errorf("%s.%s is %q of %q in the model and %q of %q in the SDK", p.structure, p.field, m.wire, m.element, f.name, f.element)
 		}
 	}
+	t.relax()
 	for _, p := range sorted(t.sdk.required) {
 		st := t.structures[p.structure]
 		if st == nil {
@@ -172,6 +173,20 @@ func (t *table) complete() error {
 		st.sortTail()
 	}
 	return t.checkText()
+}
+
+// relax takes back the required members that the SDK, which is newer, requires
+// no more: another member can stand in for them.
+func (t *table) relax() {
+	for name := range t.operations {
+		st := t.structures[name+"Input"]
+		if st == nil {
+			continue
+		}
+		for _, m := range st.members {
+			m.required = m.required && t.sdk.required[place{name + "Input", m.field}]
+		}
+	}
 }
 
 // sorted are the places of a map in an order that does not change.
