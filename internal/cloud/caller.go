@@ -57,6 +57,10 @@ type Caller struct {
 	// said when it was made; "" if nobody said.
 	SourceIdentity string
 
+	// SourceARN is aws:SourceArn: the resource for whose sake a service makes the
+	// request; "" if it says none, as for all that do not come from a service.
+	SourceARN string
+
 	// Region is the Region that the request was signed for.
 	Region Region
 	// RequestID is the id that the answer and the audit log carry.

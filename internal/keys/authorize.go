@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
 
 	"github.com/aws/smithy-go"
@@ -181,7 +182,8 @@ func (v *View) refusal(d policy.Decision, t target, a ask) string {
 func granteeIDs(c cloud.Caller) []string {
 	switch c.Kind {
 	case cloud.Service:
-		return []string{c.Principal}
+		short, _, _ := strings.Cut(c.Principal, ".")
+		return []string{c.Principal, short + ".amazonaws.com"}
 	case cloud.AssumedRole:
 		return []string{c.UserID, roleOf(c.UserID)}
 	case cloud.User, cloud.Root:

@@ -4,9 +4,6 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
-	"maps"
-	"slices"
-	"strings"
 	"sync"
 
 	"borealis/internal/cloud"
@@ -26,10 +23,9 @@ type loaded struct {
 	secrets map[string]seal.Plaintext // by material id
 	// context holds the condition keys that follow from the key alone.
 	context policy.Context
-	// grants, by id and by the grantee's unique id, change in place, under
-	// cache.mu: a key may have many thousands, and RDS makes one for each cluster.
-	grants    map[string]*Grant
-	byGrantee map[string][]*Grant
+	// grants change in place, under cache.mu: a key may have many thousands, and
+	// RDS makes one for each cluster.
+	grants grants
 }
 
 // A cache is what the service remembers of the database. Nothing in it is older
@@ -115,32 +111,10 @@ func (s *Service) prepare(l *loaded, aliases []Alias, grants []Grant) (err error
 		}
 	}
 	l.context = keyContext(&l.Key, aliases)
-	l.grants = make(map[string]*Grant, len(grants))
-	l.byGrantee = make(map[string][]*Grant)
 	for _, g := range grants {
-		l.addGrant(&g)
+		l.grants.add(&g)
 	}
 	return nil
-}
-
-func (l *loaded) addGrant(g *Grant) {
-	l.removeGrant(g.ID)
-	l.grants[g.ID] = g
-	l.byGrantee[g.Grantee.ID] = append(l.byGrantee[g.Grantee.ID], g)
-}
-
-func (l *loaded) removeGrant(id string) {
-	g := l.grants[id]
-	if g == nil {
-		return
-	}
-	delete(l.grants, id)
-	rest := slices.DeleteFunc(l.byGrantee[g.Grantee.ID], func(o *Grant) bool { return o.ID == id })
-	if len(rest) == 0 {
-		delete(l.byGrantee, g.Grantee.ID)
-		return
-	}
-	l.byGrantee[g.Grantee.ID] = rest
 }
 
 // keep remembers l, which was read when its epoch was since, unless it may have
@@ -238,7 +212,7 @@ func (s *Service) lookUpMaterial(ctx context.Context, near cloud.Region, id stri
 func (c *cache) grant(l *loaded, id string) *Grant {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return l.grants[id]
+	return l.grants.get(id)
 }
 
 // grantsTo calls fn for every grant on l whose grantee has one of ids. fn does
@@ -247,17 +221,15 @@ func (c *cache) grantsTo(l *loaded, ids []string, fn func(*Grant)) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for _, id := range ids {
-		for _, g := range l.byGrantee[id] {
+		for _, g := range l.grants.byGrantee[id] {
 			fn(g)
 		}
 	}
 }
 
-// allGrants are the grants on l, by id.
-func (c *cache) allGrants(l *loaded) []*Grant {
+// someGrants lists the first n grants on l that f lets through, by id.
+func (c *cache) someGrants(l *loaded, f grantFilter, n int) []*Grant {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return slices.SortedFunc(maps.Values(l.grants), func(a, b *Grant) int {
-		return strings.Compare(a.ID, b.ID)
-	})
+	return l.grants.some(f, n)
 }

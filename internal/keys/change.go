@@ -52,12 +52,12 @@ func (c *change) DeleteAlias(a Alias) error {
 }
 
 func (c *change) PutGrant(g Grant) error {
-	c.grants = append(c.grants, grantChange{g.Ref, func(l *loaded) { l.addGrant(&g) }})
+	c.grants = append(c.grants, grantChange{g.Ref, func(l *loaded) { l.grants.add(&g) }})
 	return c.Tx.PutGrant(g)
 }
 
 func (c *change) DeleteGrant(r Ref, id string) error {
-	c.grants = append(c.grants, grantChange{r, func(l *loaded) { l.removeGrant(id) }})
+	c.grants = append(c.grants, grantChange{r, func(l *loaded) { l.grants.remove(id) }})
 	return c.Tx.DeleteGrant(r, id)
 }
 

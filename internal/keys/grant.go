@@ -31,6 +31,8 @@ type Grant struct {
 	// Equals and Subset, if not nil, constrain the encryption context of
 	// operations that have one.
 	Equals, Subset map[string]string
+	// SourceARN, if not "", is the resource for whose sake requests must be made.
+	SourceARN string `json:",omitempty"`
 }
 
 // A Principal is who may use or retire a grant. It is the unique id that counts:
@@ -38,23 +40,20 @@ type Grant struct {
 type Principal struct {
 	ID      string // AIDA…, AROA…, AROA…:session, an account's id, or a service's name
 	Service bool
+	// AsService says that it was named as a service principal, and is listed so:
+	// GranteeServicePrincipal, RetiringServicePrincipal.
+	AsService bool `json:",omitempty"`
 }
 
 func (g Grant) id() string { return g.ID }
 
-// grantOperations are what grants can allow on a symmetric encryption key.
-var grantOperations = []string{
-	"Decrypt", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo",
-	"CreateGrant", "RetireGrant", "DescribeKey", "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext",
-}
-
 // has says that g is for an operation.
 func (g *Grant) has(operation string) bool { return slices.Contains(g.Operations, operation) }
 
-// allows says that g allows what a asks, if a's caller is g's grantee.
-func (g *Grant) allows(a ask) bool {
+// allows says that g allows the caller c what a asks, if c is g's grantee.
+func (g *Grant) allows(a ask, c *cloud.Caller) bool {
 	switch {
-	case !g.has(a.action):
+	case !g.has(a.action), g.SourceARN != "" && g.SourceARN != c.SourceARN:
 		return false
 	case a.child != nil:
 		return g.covers(a.child)
@@ -72,7 +71,10 @@ func (g *Grant) covers(child *Grant) bool {
 			return false
 		}
 	}
-	if g.Equals != nil && (child.Equals == nil || !maps.Equal(g.Equals, child.Equals)) {
+	switch {
+	case g.SourceARN != "" && child.SourceARN != g.SourceARN:
+		return false
+	case g.Equals != nil && (child.Equals == nil || !maps.Equal(g.Equals, child.Equals)):
 		return false
 	}
 	return contains(child.Equals, g.Subset) || contains(child.Subset, g.Subset)
@@ -90,7 +92,7 @@ func contains(whole, part map[string]string) bool {
 
 // same says that a request for g and the one that made o ask for the same.
 func (g *Grant) same(o *Grant) bool {
-	return g.Name == o.Name && g.Grantee == o.Grantee && g.Retiring == o.Retiring && g.Issuer == o.Issuer &&
+	return g.Name == o.Name && g.Grantee == o.Grantee && g.Retiring == o.Retiring && g.Issuer == o.Issuer && g.SourceARN == o.SourceARN &&
 		maps.Equal(g.Equals, o.Equals) && (g.Equals == nil) == (o.Equals == nil) &&
 		maps.Equal(g.Subset, o.Subset) && (g.Subset == nil) == (o.Subset == nil) &&
 		slices.Equal(slices.Sorted(slices.Values(g.Operations)), slices.Sorted(slices.Values(o.Operations)))
@@ -104,8 +106,11 @@ func roleOf(userID string) string {
 
 // forPolicy is g as the evaluator sees it.
 func (g *Grant) forPolicy() policy.Grant {
-	return policy.Grant{ID: g.ID, Issuer: g.Issuer, ToSession: !g.Grantee.Service && strings.Contains(g.Grantee.ID, ":")}
+	return policy.Grant{ID: g.ID, Issuer: g.Issuer, ToSession: g.Grantee.session()}
 }
+
+// session says that p is one session of a role.
+func (p Principal) session() bool { return !p.Service && strings.Contains(p.ID, ":") }
 
 // grantsFor are the grants on t that allow a to the caller.
 func (v *View) grantsFor(t target, a ask) []policy.Grant {
@@ -114,7 +119,7 @@ func (v *View) grantsFor(t target, a ask) []policy.Grant {
 	}
 	var out []policy.Grant
 	v.cache.grantsTo(t.loaded, granteeIDs(v.caller), func(g *Grant) {
-		if g.allows(a) {
+		if g.allows(a, &v.caller) {
 			out = append(out, g.forPolicy())
 		}
 	})
@@ -122,7 +127,7 @@ func (v *View) grantsFor(t target, a ask) []policy.Grant {
 	// policies who may use it, whoever issued it.
 	if t.ref.Account != v.caller.Account && (v.caller.Kind == cloud.User || v.caller.Kind == cloud.AssumedRole) {
 		v.cache.grantsTo(t.loaded, []string{string(v.caller.Account)}, func(g *Grant) {
-			if g.allows(a) {
+			if g.allows(a, &v.caller) {
 				out = append(out, policy.Grant{ID: g.ID})
 			}
 		})
@@ -185,34 +190,41 @@ func (v *View) checkTokens(ctx context.Context, tokens []string) error {
 
 // principal reads the name of a principal in a request's parameter field.
 func (v *View) principal(ctx context.Context, field, s string) (Principal, error) {
-	if strings.HasPrefix(s, "arn:") {
-		if strings.Contains(s, ":assumed-role/") && strings.Count(s, "/") != 2 {
-			return Principal{}, invalidARN("ARN is not valid: %s", s)
-		}
-		id, err := v.Principals.PrincipalID(ctx, s)
-		if isNotFound(err) {
-			err = invalidARN("ARN does not refer to a valid principal: %s", s)
-		}
-		return Principal{ID: id}, err
+	p, err := v.lookUpPrincipal(ctx, s)
+	switch {
+	case !isNotFound(err):
+		return p, err
+	case isUnique(s):
+		return p, invalidARN("%s does not refer to a valid principal.", field)
 	}
-	if strings.HasSuffix(s, ".amazonaws.com") {
-		if !v.speaksFor(s) {
-			return Principal{}, invalidARN("ARN does not refer to a valid principal: %s", s)
-		}
+	return p, invalidARN("ARN does not refer to a valid principal: %s", s)
+}
+
+// isUnique says that s is a unique id, if it is the name of a principal at all.
+func isUnique(s string) bool {
+	_, err := cloud.ParseAccountID(s)
+	return err != nil && !strings.HasPrefix(s, "arn:") && !isService(s)
+}
+
+// isService says that s is a service principal, if it is a principal at all.
+func isService(s string) bool { return strings.HasSuffix(s, ".amazonaws.com") }
+
+// lookUpPrincipal reads a principal's name; cloud.ErrNotFound says that there is
+// none of that name, or that it is a service that the caller does not speak for.
+func (v *View) lookUpPrincipal(ctx context.Context, s string) (Principal, error) {
+	switch {
+	case strings.Contains(s, ":assumed-role/") && strings.Count(s, "/") != 2:
+		return Principal{}, invalidARN("ARN is not valid: %s", s)
+	case isService(s) && !v.speaksFor(s):
+		return Principal{}, cloud.ErrNotFound
+	case isService(s):
 		return Principal{ID: s, Service: true}, nil
-	}
-	if _, err := cloud.ParseAccountID(s); err == nil {
-		_, err = v.Principals.PrincipalID(ctx, s)
-		if isNotFound(err) {
-			err = invalidARN("ARN does not refer to a valid principal: %s", s)
-		}
+	case isUnique(s):
+		_, err := v.Principals.PrincipalARN(ctx, s)
 		return Principal{ID: s}, err
 	}
-	_, err := v.Principals.PrincipalARN(ctx, s)
-	if isNotFound(err) {
-		err = invalidARN("%s does not refer to a valid principal.", field)
-	}
-	return Principal{ID: s}, err
+	id, err := v.Principals.PrincipalID(ctx, s)
+	return Principal{ID: id}, err
 }
 
 // speaksFor says that the request comes from or through the service whose
@@ -251,13 +263,29 @@ func (s *Service) entry(ctx context.Context, g *Grant) (types.GrantListEntry, er
 	for _, op := range g.Operations {
 		e.Operations = append(e.Operations, types.GrantOperation(op))
 	}
-	if g.Equals != nil || g.Subset != nil {
+	if g.Equals != nil || g.Subset != nil || g.SourceARN != "" {
 		e.Constraints = &types.GrantConstraints{EncryptionContextEquals: g.Equals, EncryptionContextSubset: g.Subset}
+		if g.SourceARN != "" {
+			e.Constraints.SourceArn = new(g.SourceARN)
+		}
 	}
-	var err error
-	if e.GranteePrincipal, err = s.shown(ctx, g.Grantee); err != nil {
+	grantee, err := s.shown(ctx, g.Grantee)
+	if err != nil {
 		return e, err
 	}
-	e.RetiringPrincipal, err = s.shown(ctx, g.Retiring)
-	return e, err
+	retiring, err := s.shown(ctx, g.Retiring)
+	if err != nil {
+		return e, err
+	}
+	e.GranteePrincipal, e.GranteeServicePrincipal = g.Grantee.split(grantee)
+	e.RetiringPrincipal, e.RetiringServicePrincipal = g.Retiring.split(retiring)
+	return e, nil
+}
+
+// split says under which of two names of a list p is shown.
+func (p Principal) split(shown *string) (principal, service *string) {
+	if p.AsService {
+		return nil, shown
+	}
+	return shown, nil
 }

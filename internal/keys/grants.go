@@ -2,8 +2,8 @@ package keys
 
 import (
 	"context"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -13,22 +13,16 @@ import (
 	"borealis/internal/policy"
 )
 
-// Limits of grants.
-const (
-	maxGrants          = 50_000 // on one key
-	maxConstraintPairs = 8
-	maxConstraintValue = 384 // characters
-)
-
 // CreateGrant lets a principal use a key. With a Name, the same request again
 // answers with the same grant.
 func (v *View) CreateGrant(ctx context.Context, in *kms.CreateGrantInput) (*kms.CreateGrantOutput, error) {
-	if in.GranteeServicePrincipal != nil || in.RetiringServicePrincipal != nil || in.Constraints != nil && in.Constraints.SourceArn != nil {
-		return nil, unsupported("This server does not offer GranteeServicePrincipal, RetiringServicePrincipal and SourceArn yet.")
-	}
 	g := v.newGrant(in)
-	_, err := v.update(ctx, ask{
-		action: "CreateGrant", key: str(in.KeyId), tokens: in.GrantTokens, context: v.grantContext(in), child: g,
+	asked, err := v.grantContext(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	_, err = v.update(ctx, ask{
+		action: "CreateGrant", key: str(in.KeyId), tokens: in.GrantTokens, context: asked, child: g,
 	}, func(t target) (apply, error) {
 		if err := v.checkGrant(ctx, t, g, in); err != nil {
 			return nil, err
@@ -58,33 +52,70 @@ func (v *View) newGrant(in *kms.CreateGrantInput) *Grant {
 		}
 	}
 	if c := in.Constraints; c != nil {
-		g.Equals, g.Subset = c.EncryptionContextEquals, c.EncryptionContextSubset
+		g.Equals, g.Subset, g.SourceARN = c.EncryptionContextEquals, c.EncryptionContextSubset, str(c.SourceArn)
 	}
 	return g
 }
 
 // grantContext holds the condition keys of a request for a grant.
-func (v *View) grantContext(in *kms.CreateGrantInput) policy.Context {
+func (v *View) grantContext(ctx context.Context, in *kms.CreateGrantInput) (policy.Context, error) {
 	c := v.serviceGrant()
 	for _, op := range in.Operations {
 		c["kms:GrantOperations"] = append(c["kms:GrantOperations"], string(op))
 	}
-	c["kms:GranteePrincipal"] = []string{str(in.GranteePrincipal)}
-	if in.RetiringPrincipal != nil {
-		c["kms:RetiringPrincipal"] = []string{*in.RetiringPrincipal}
+	for key, name := range map[string]*string{"kms:GranteePrincipal": in.GranteePrincipal, "kms:RetiringPrincipal": in.RetiringPrincipal} {
+		if name == nil {
+			continue
+		}
+		arn, err := v.fullName(ctx, *name)
+		if err != nil {
+			return nil, err
+		}
+		c[key] = []string{arn}
 	}
-	if in.Constraints == nil {
-		return c
+	for key, name := range map[string]*string{
+		"kms:GranteeServicePrincipal": in.GranteeServicePrincipal, "kms:RetiringServicePrincipal": in.RetiringServicePrincipal,
+	} {
+		if name != nil {
+			c[key] = []string{*name}
+		}
 	}
-	if e := in.Constraints.EncryptionContextEquals; e != nil {
+	if in.Constraints != nil {
+		if in.Constraints.SourceArn != nil {
+			c["kms:GrantConstraintSourceArn"] = []string{*in.Constraints.SourceArn}
+		}
+		addConstraints(c, in.Constraints.EncryptionContextEquals, in.Constraints.EncryptionContextSubset)
+	}
+	return c, nil
+}
+
+// fullName is what policies call the principal of this name: its ARN, also if it
+// was named by its unique id or its account's. Else whoever must not make a
+// grant to it could, by another name.
+func (v *View) fullName(ctx context.Context, name string) (string, error) {
+	if a, err := cloud.ParseAccountID(name); err == nil {
+		return a.Root().String(), nil
+	}
+	if !isUnique(name) {
+		return name, nil
+	}
+	arn, err := v.Principals.PrincipalARN(ctx, name)
+	if isNotFound(err) {
+		return name, nil
+	}
+	return arn, err
+}
+
+// addConstraints adds the condition keys of a grant's constraints.
+func addConstraints(c policy.Context, equals, subset map[string]string) {
+	if equals != nil {
 		c["kms:GrantConstraintType"] = append(c["kms:GrantConstraintType"], "EncryptionContextEquals")
-		addEncryption(c, e)
+		addEncryption(c, equals)
 	}
-	if e := in.Constraints.EncryptionContextSubset; e != nil {
+	if subset != nil {
 		c["kms:GrantConstraintType"] = append(c["kms:GrantConstraintType"], "EncryptionContextSubset")
-		addEncryption(c, e)
+		addEncryption(c, subset)
 	}
-	return c
 }
 
 // checkGrant completes g, the grant on t that in asks for, and refuses what
@@ -94,43 +125,46 @@ func (v *View) checkGrant(ctx context.Context, t target, g *Grant, in *kms.Creat
 	if g.Issuer == "" { // a service speaks for no account of its own
 		g.Issuer = t.Account
 	}
-	if in.GranteePrincipal == nil {
-		return invalid("You must specify either GranteePrincipal or GranteeServicePrincipal.")
-	}
-	if g.Grantee, err = v.principal(ctx, "GranteePrincipal", *in.GranteePrincipal); err != nil {
+	if err := checkParties(in); err != nil {
 		return err
 	}
-	if in.RetiringPrincipal != nil {
-		if g.Retiring, err = v.principal(ctx, "RetiringPrincipal", *in.RetiringPrincipal); err != nil {
-			return err
-		}
+	if g.Grantee, err = v.party(ctx, "GranteePrincipal", in.GranteePrincipal, in.GranteeServicePrincipal); err != nil {
+		return err
 	}
-	return checkTerms(g)
+	if g.Retiring, err = v.party(ctx, "RetiringPrincipal", in.RetiringPrincipal, in.RetiringServicePrincipal); err != nil {
+		return err
+	}
+	return checkTerms(&t.Key, g)
 }
 
-// checkTerms checks operations and constraints.
-func checkTerms(g *Grant) error {
-	var wrong []string
-	for _, op := range g.Operations {
-		if !slices.Contains(grantOperations, op) {
-			wrong = append(wrong, op)
-		}
-	}
-	if len(wrong) > 0 {
-		return invalid("Operations [%s] are not supported when creating a grant for a symmetric KMS key with key usage %s. Valid operations are [%s]",
-			strings.Join(wrong, ", "), defaultUsage, strings.Join(grantOperations, ", "))
-	}
-	for _, pairs := range []map[string]string{g.Equals, g.Subset} {
-		if len(pairs) > maxConstraintPairs {
-			return invalid("A grant constraint has at most %d encryption context pairs.", maxConstraintPairs)
-		}
-		for k, value := range pairs {
-			if len([]rune(k)) > maxConstraintValue || len([]rune(value)) > maxConstraintValue {
-				return invalid("Keys and values of a grant constraint have at most %d characters.", maxConstraintValue)
-			}
-		}
+// checkParties refuses a request for a grant that names too many principals, or
+// too few.
+func checkParties(in *kms.CreateGrantInput) error {
+	service := in.GranteeServicePrincipal != nil
+	switch {
+	case service == (in.GranteePrincipal != nil):
+		return invalid("You must specify either GranteePrincipal or GranteeServicePrincipal, but not both.")
+	case in.RetiringPrincipal != nil && in.RetiringServicePrincipal != nil:
+		return invalid("You can specify either RetiringPrincipal or RetiringServicePrincipal, but not both.")
+	case service && (in.Constraints == nil || in.Constraints.SourceArn == nil):
+		return invalid("You must specify a SourceArn grant constraint when you specify a GranteeServicePrincipal.")
+	case service && in.RetiringPrincipal == nil && in.RetiringServicePrincipal == nil:
+		return invalid("You must specify either a RetiringPrincipal or a RetiringServicePrincipal when you specify a GranteeServicePrincipal.")
 	}
 	return nil
+}
+
+// party is who is to use or to retire a grant; zero if the request names nobody.
+func (v *View) party(ctx context.Context, field string, name, service *string) (Principal, error) {
+	switch {
+	case service != nil && !isService(*service):
+		return Principal{}, invalid("%s is not a valid service principal.", *service)
+	case service != nil:
+		return Principal{ID: *service, Service: true, AsService: true}, nil
+	case name != nil:
+		return v.principal(ctx, field, *name)
+	}
+	return Principal{}, nil
 }
 
 // addGrant stores g, or, if there is one of the same name and the same terms,
@@ -160,9 +194,6 @@ func (c *change) addGrant(g *Grant) error {
 
 // ListGrants lists the grants on a key.
 func (v *View) ListGrants(ctx context.Context, in *kms.ListGrantsInput) (*kms.ListGrantsOutput, error) {
-	if in.GranteeServicePrincipal != nil {
-		return nil, unsupported("This server does not offer GranteeServicePrincipal yet.")
-	}
 	t, err := v.open(ctx, ask{action: "ListGrants", key: str(in.KeyId), context: v.serviceGrant()})
 	if err != nil {
 		return nil, err
@@ -171,13 +202,13 @@ func (v *View) ListGrants(ctx context.Context, in *kms.ListGrantsInput) (*kms.Li
 	if err != nil {
 		return nil, err
 	}
-	grants, err := v.filterGrants(ctx, v.cache.allGrants(t.loaded), in)
+	grantee, err := v.granteeFilter(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	id := func(g *Grant) string { return g.ID }
+	grants := v.cache.someGrants(t.loaded, grantFilter{id: str(in.GrantId), grantee: grantee, after: p.after}, p.limit+1)
 	out := &kms.ListGrantsOutput{Grants: []types.GrantListEntry{}}
-	grants, out.NextMarker = cut(p, from(p, grants, id), id)
+	grants, out.NextMarker = cut(p, grants, func(g *Grant) string { return g.ID })
 	out.Truncated = out.NextMarker != nil
 	for _, g := range grants {
 		e, err := v.entry(ctx, g)
@@ -189,38 +220,52 @@ func (v *View) ListGrants(ctx context.Context, in *kms.ListGrantsInput) (*kms.Li
 	return out, nil
 }
 
-func (v *View) filterGrants(ctx context.Context, grants []*Grant, in *kms.ListGrantsInput) ([]*Grant, error) {
-	if in.GrantId != nil {
-		grants = slices.DeleteFunc(grants, func(g *Grant) bool { return g.ID != *in.GrantId })
+// granteeFilter is the id of the grantee whose grants alone are asked for, or "".
+func (v *View) granteeFilter(ctx context.Context, in *kms.ListGrantsInput) (string, error) {
+	switch name := str(in.GranteePrincipal); {
+	case in.GranteePrincipal != nil && in.GranteeServicePrincipal != nil:
+		return "", invalid("You can specify either GranteePrincipal or GranteeServicePrincipal, but not both.")
+	case in.GranteeServicePrincipal != nil:
+		return *in.GranteeServicePrincipal, v.onlyServices("GranteeServicePrincipal")
+	case name == "" || isService(name): // anybody may look for a service's grants
+		return name, nil
+	default:
+		who, err := v.sought(ctx, name)
+		return who.ID, err
 	}
-	if in.GranteePrincipal == nil {
-		return grants, nil
+}
+
+// sought is the principal by which a list is filtered.
+func (v *View) sought(ctx context.Context, name string) (Principal, error) {
+	who, err := v.lookUpPrincipal(ctx, name)
+	switch {
+	case isNotFound(err) && isUnique(name):
+		return who, invalidARN("Input does not refer to a valid principal")
+	case isNotFound(err):
+		return who, invalidARN("ARN does not refer to a valid principal: %s", name)
 	}
-	name := *in.GranteePrincipal
-	who := Principal{ID: name, Service: true}
-	if !strings.HasSuffix(name, ".amazonaws.com") { // anybody may look for a service's grants
-		var err error
-		if who, err = v.principal(ctx, "Input", name); err != nil {
-			return nil, err
-		}
+	return who, err
+}
+
+// onlyServices refuses a filter that services alone may use.
+func (v *View) onlyServices(filter string) error {
+	if v.caller.Kind == cloud.Service {
+		return nil
 	}
-	return slices.DeleteFunc(grants, func(g *Grant) bool { return g.Grantee != who }), nil
+	return invalid("%s can be used by callers in a service principal only.", filter)
 }
 
 // ListRetirableGrants lists the grants on any account's keys in the Region that
 // a principal of the caller's account may retire.
 func (v *View) ListRetirableGrants(ctx context.Context, in *kms.ListRetirableGrantsInput) (*kms.ListRetirableGrantsOutput, error) {
-	if in.RetiringServicePrincipal != nil {
-		return nil, unsupported("This server does not offer RetiringServicePrincipal yet.")
-	}
-	if err := v.allow(ctx, "ListRetirableGrants", "*", policy.Context{}); err != nil {
+	if err := v.mayListRetirable(ctx, str(in.RetiringServicePrincipal)); err != nil {
 		return nil, err
 	}
 	p, err := newPage("retirable", in.Limit, in.Marker, 50, 100)
 	if err != nil {
 		return nil, err
 	}
-	id, err := v.retiring(ctx, str(in.RetiringPrincipal))
+	id, err := v.retiring(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -245,21 +290,46 @@ func (v *View) ListRetirableGrants(ctx context.Context, in *kms.ListRetirableGra
 	return out, nil
 }
 
-// retiring is the unique id of a principal of the caller's account.
-func (v *View) retiring(ctx context.Context, s string) (string, error) {
-	who, err := v.principal(ctx, "Input", s)
+// mayListRetirable decides about ListRetirableGrants. A service, which has no
+// identity policies, may list what it may retire.
+func (v *View) mayListRetirable(ctx context.Context, service string) error {
+	if v.caller.Kind != cloud.Service || !slices.Contains(granteeIDs(v.caller), service) {
+		return v.allow(ctx, "ListRetirableGrants", "*", policy.Context{})
+	}
+	own, err := everything()
 	if err != nil {
-		if !strings.HasPrefix(s, "arn:") {
-			err = notFound("Retiring principal %s could not be found", s)
-		}
+		return err
+	}
+	q := policy.Question{Action: "kms:ListRetirableGrants", Resource: "*", ResourcePolicy: own, Context: policy.Context{}}
+	_, err = v.decide(ctx, q, target{}, ask{action: "ListRetirableGrants"})
+	return err
+}
+
+// retiring is the unique id of the principal of the caller's account that is
+// asked about.
+func (v *View) retiring(ctx context.Context, in *kms.ListRetirableGrantsInput) (string, error) {
+	switch {
+	case (in.RetiringPrincipal == nil) == (in.RetiringServicePrincipal == nil):
+		return "", invalid("You must specify either RetiringPrincipal or RetiringServicePrincipal, but not both.")
+	case in.RetiringServicePrincipal != nil:
+		return *in.RetiringServicePrincipal, v.onlyServices("RetiringServicePrincipal")
+	}
+	name := *in.RetiringPrincipal
+	who, err := v.lookUpPrincipal(ctx, name)
+	switch {
+	case isNotFound(err) && isUnique(name):
+		return "", notFound("Retiring principal %s could not be found", name)
+	case isNotFound(err):
+		return "", invalidARN("ARN does not refer to a valid principal: %s", name)
+	case err != nil:
 		return "", err
 	}
 	arn, err := v.Principals.PrincipalARN(ctx, who.ID)
-	if err != nil {
+	if err != nil && !isNotFound(err) {
 		return "", err
 	}
 	if a, err := cloud.ParseARN(arn); err != nil || a.Account != v.caller.Account {
-		return "", invalidARN("ARN does not refer to a valid principal: %s", s)
+		return "", invalidARN("ARN does not refer to a valid principal: %s", name)
 	}
 	return who.ID, nil
 }
@@ -340,14 +410,13 @@ func (v *View) mayRetire(ctx context.Context, t target, g *Grant) error {
 		Action: "kms:RetireGrant", Resource: t.arn, Owner: t.ref.Account,
 		ResourcePolicy: &policy.Policy{}, ResourceMustAllow: true, Context: policy.Context{},
 	}
-	for k, value := range t.context {
-		q.Context[k] = value
-	}
-	addEncryption(q.Context, g.Equals)
-	addEncryption(q.Context, g.Subset)
+	maps.Copy(q.Context, t.context)
+	addConstraints(q.Context, g.Equals, g.Subset)
 	ids := granteeIDs(v.caller)
 	switch account := v.caller.Account; {
-	case slices.Contains(ids, g.Retiring.ID), g.has("RetireGrant") && slices.Contains(ids, g.Grantee.ID):
+	case slices.Contains(ids, g.Retiring.ID):
+		q.Grants = []policy.Grant{{ID: g.ID, Issuer: g.Issuer, ToSession: g.Retiring.session()}}
+	case g.has("RetireGrant") && slices.Contains(ids, g.Grantee.ID):
 		q.Grants = []policy.Grant{g.forPolicy()}
 	case account != "" && (g.Issuer == account || g.Retiring.ID == string(account)):
 		// The account that made the grant, or may retire it as a whole, decides by

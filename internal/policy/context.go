@@ -60,6 +60,8 @@ const (
 	mfaPresent
 	mfaAge
 	sourceIdentity
+	sourceARN
+	sourceAccount
 )
 
 var globalKeys = map[string]globalKey{
@@ -86,6 +88,8 @@ var globalKeys = map[string]globalKey{
 	"aws:multifactorauthpresent":    mfaPresent,
 	"aws:multifactorauthage":        mfaAge,
 	"aws:sourceidentity":            sourceIdentity,
+	"aws:sourcearn":                 sourceARN,
+	"aws:sourceaccount":             sourceAccount,
 }
 
 // A request is a Question while it is being decided, with what is worked out
@@ -241,6 +245,12 @@ func (r *request) globalRequest(k globalKey) (string, bool) {
 		return string(r.Owner), r.Owner != ""
 	case viaService:
 		return strconv.FormatBool(via), true
+	case sourceARN:
+		return c.SourceARN, c.SourceARN != ""
+	case sourceAccount:
+		if a, err := cloud.ParseARN(c.SourceARN); err == nil {
+			return string(a.Account), a.Account != ""
+		}
 	case calledViaFirst:
 		if via {
 			return c.Via[0], true

@@ -163,6 +163,8 @@ func (v *verdict) foreign() Decision {
 		beside = v.r.Grants[0].ref()
 	}
 	switch {
+	case limit != "" && !v.resource.found() && !v.exempted():
+		return Decision{Side: limit}
 	case !v.identity.found() && !v.spokenFor():
 		return Decision{Side: IdentityBased}
 	case limit != "":
@@ -176,6 +178,16 @@ func (v *verdict) foreign() Decision {
 func (v *verdict) spokenFor() bool {
 	for _, g := range v.r.Grants {
 		if g.Issuer == v.r.Caller.Account {
+			return true
+		}
+	}
+	return false
+}
+
+// exempted says that a grant was made to the caller itself.
+func (v *verdict) exempted() bool {
+	for _, g := range v.r.Grants {
+		if g.exempt(&v.r.Caller) {
 			return true
 		}
 	}
