@@ -13,7 +13,7 @@ export GOFLAGS := -buildvcs=false
 help: ## say what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## install what a Debian machine lacks (PostgreSQL, a C compiler for the race detector)
+setup: ## install what a Debian machine lacks (PostgreSQL, SoftHSM, a C compiler for the race detector)
 	@scripts/setup
 
 build: ## build bin/borealis

@@ -29,6 +29,7 @@ var arrows = map[string]string{
 	"internal/postgres":            "cloud durable",
 	"internal/postgres/enginetest": "postgres",
 	"internal/xks":                 "",
+	"internal/hsm":                 "",
 	"internal/xks/xkstest":         "cloud sigv4",
 	"e2e/local":                    "*",
 	"internal/store":               "cloud identity keys clusters",
