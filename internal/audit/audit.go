@@ -1,8 +1,10 @@
-// Package audit is the append-only log of every decision, allowed or denied.
-// It knows who asked for what and the answer, and nothing of policies or keys.
+// Package audit is the append-only log of every call and of the decisions about
+// it, allowed or denied. It knows who asked for what and the answer, and nothing
+// of policies or keys.
 package audit
 
 import (
+	"sync"
 	"time"
 
 	"borealis/internal/cloud"
@@ -11,8 +13,8 @@ import (
 // An Event is one decision. It never holds plaintext, ciphertext, passwords or
 // key material: what may be logged of a request is named field by field.
 type Event struct {
-	// ID is the event's own: a UUID. Record makes one if it is empty; who sets it
-	// can refer to the event.
+	// ID is the event's own: a UUID. One is made if it is empty; who sets it can
+	// refer to the event.
 	ID       string
 	Time     time.Time
 	Caller   cloud.Caller
@@ -35,4 +37,76 @@ type Event struct {
 	// Detail is what else the service puts on record of what it did Unasked, by
 	// CloudTrail's names of it. Never secrets.
 	Detail map[string]string
+}
+
+// A Call is one request to the API, from when it is decoded until it is
+// answered. It is one event, with all the decisions that were taken about it:
+// Record adds them, and Finish puts the event on record. It is the Call of the
+// Caller in whose name the request runs.
+type Call struct {
+	Service   string // "kms"
+	Operation string // "ReEncrypt"
+	Caller    cloud.Caller
+	Time      time.Time
+	// Input is the decoded input, a pointer to the SDK's struct, of which the log
+	// takes what it knows to be no secret.
+	Input any
+
+	mu        sync.Mutex
+	decisions []decision
+	first     [2]decision // room for the usual number
+	finished  bool
+}
+
+// A decision is what is particular about one of a call's.
+type decision struct {
+	id, action, resource, reason string
+	owner                        cloud.AccountID
+	allowed                      bool
+	code, message                string
+	context                      map[string]string
+}
+
+func (e *Event) decision() decision {
+	return decision{
+		id: e.ID, action: e.Action, resource: e.Resource, reason: e.Reason, owner: e.Owner, allowed: e.Allowed,
+		code: e.ErrorCode, message: e.ErrorMessage, context: e.EncryptionContext,
+	}
+}
+
+// add adds a decision to the call, but once if it is taken again. It reports
+// whether the call was still waiting for decisions.
+func (c *Call) add(d decision) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.finished {
+		return false
+	}
+	if c.decisions == nil {
+		c.decisions = c.first[:0]
+	}
+	for i := range c.decisions {
+		if b := &c.decisions[i]; b.action == d.action && b.resource == d.resource && b.allowed == d.allowed && b.code == d.code {
+			return true
+		}
+	}
+	c.decisions = append(c.decisions, d)
+	return true
+}
+
+// finish ends the wait for decisions.
+func (c *Call) finish() []decision {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.finished = true
+	return c.decisions
+}
+
+// An Outcome is how a call ended.
+type Outcome struct {
+	// Output is the operation's output, of which the log takes what it knows to be
+	// no secret; nil if the call failed.
+	Output any
+	// ErrorCode and ErrorMessage are the answer of a call that failed.
+	ErrorCode, ErrorMessage string
 }

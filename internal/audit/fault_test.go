@@ -78,9 +78,9 @@ func TestFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(string(b)) {
-			var r record
+			var r Entry
 			if json.Unmarshal([]byte(line), &r) == nil {
-				got = append(got, r.EventName)
+				got = append(got, r.Name)
 			}
 		}
 		if s := strings.Join(got, " "); s != "Op0 Op1 Op2 Op3" {

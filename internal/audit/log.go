@@ -28,14 +28,14 @@ const (
 	defaultKeep = 8
 )
 
-// A Log is the append-only log of decisions: a file of JSON lines, one an event.
+// A Log is the append-only log of calls: a file of JSON lines, one an event.
 //
-// Record returns when its event is in the Log's memory; the event is handed to
+// Record and Finish return when the event is in the Log's memory; it is handed to
 // the operating system within a tenth of a second and synced to the disk within
 // about a second, and Close does both. So a crash of the process loses at most
 // the last tenth of a second of events, and a power cut about the last second;
 // what is lost are always the newest. An event that cannot be written is not
-// dropped in silence: every Record fails, from the first failed write or sync
+// dropped in silence: every Record and Finish fails, from the first failed write or sync
 // until one succeeds. Events already accepted wait for that, in bounded memory.
 //
 // Its methods may be called concurrently. A Log owns its file: only one may be
@@ -129,27 +129,83 @@ func syncDir(dir string) {
 	}
 }
 
-// Record puts e on record, on the terms of the Log's comment. If it returns an
-// error, e may not be on record and what e allows must not be done.
+// lines are buffers to make lines in.
+var lines = sync.Pool{New: func() any { return new([]byte) }}
+
+// Record puts e on record, on the terms of the Log's comment: as an event of its
+// own or, if its caller has a Call, as a decision of that one, for Finish. If it
+// returns an error, e may not be on record and what e allows must not be done.
 func (l *Log) Record(e Event) error {
-	b, err := line(e)
-	if err != nil {
+	if c, ok := e.Caller.Call.(*Call); ok && c.add(e.decision()) {
+		if err := l.ready(); err != nil {
+			return fmt.Errorf("record %s: %w", e.Action, err)
+		}
+		return nil
+	}
+	b := lines.Get().(*[]byte)
+	defer lines.Put(b)
+	*b = appendEvent((*b)[:0], &e)
+	if err := l.accept(*b, false); err != nil {
 		return fmt.Errorf("record %s: %w", e.Action, err)
 	}
+	return nil
+}
+
+// Finish puts a call on record that has ended, with the decisions about it. If
+// it returns an error, the call may not be on record, and its answer must not be
+// given; unless memory runs out or the Log is closed, it will be on record when
+// the log can be written again.
+func (l *Log) Finish(c *Call, o Outcome) error {
+	b := lines.Get().(*[]byte)
+	defer lines.Put(b)
+	*b = appendCall((*b)[:0], c, c.finish(), o)
+	if err := l.accept(*b, true); err != nil {
+		return fmt.Errorf("record %s:%s: %w", c.Service, c.Operation, err)
+	}
+	return nil
+}
+
+// ready says whether the log can be written, as far as is known.
+func (l *Log) ready() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.check(0)
+}
+
+// check is ready for n bytes more; l.mu is held.
+func (l *Log) check(n int) error {
+	if l.closed {
+		return ErrClosed
+	}
+	if len(l.pending)+n > maxPending || l.err != nil {
+		// Too much is waiting, or the last attempt failed: find out how things are.
+		l.flush()
+	}
+	return l.err
+}
+
+// accept takes a line into memory. One whose call has been done already is kept,
+// where there is room, even if the log cannot be written now.
+func (l *Log) accept(line []byte, done bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := l.check(len(line))
+	if err == nil || done && !l.closed && len(l.pending)+len(line) <= maxPending {
+		l.pending = append(l.pending, line...)
+	}
+	return err
+}
+
+// Written hands what is recorded to the operating system, so that readers of the
+// files find it.
+func (l *Log) Written() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return ErrClosed
 	}
-	if len(l.pending)+len(b) > maxPending || l.err != nil {
-		// Too much is waiting, or the last attempt failed: find out how things are.
-		l.flush()
-	}
-	if l.err != nil {
-		return fmt.Errorf("record %s: %w", e.Action, l.err)
-	}
-	l.pending = append(l.pending, b...)
-	return nil
+	l.flush()
+	return l.err
 }
 
 // Flush hands what is recorded to the operating system and syncs it to the disk.

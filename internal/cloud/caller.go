@@ -75,18 +75,16 @@ type Caller struct {
 	// first one first, as DNS names without a Region: "rds.amazonaws.com".
 	Via []string
 
-	// Operation is the API operation that was called, and Input its decoded input
-	// (a pointer to the SDK's struct), for the audit log, which takes from it what
-	// it knows to be no secret. Of calls that services make they are not known.
-	Operation string
-	Input     any
+	// Call is the request as the audit log knows it, an *audit.Call. Calls that
+	// services make, in the caller's name or their own, have none.
+	Call any
 }
 
 // Through is the caller when service ("rds.amazonaws.com") makes a call in the
 // caller's name (a forward access session).
 func (c Caller) Through(service string) Caller {
 	c.Via = append(slices.Clip(slices.Clone(c.Via)), service)
-	c.Operation, c.Input = "", nil
+	c.Call = nil
 	return c
 }
 

@@ -130,7 +130,7 @@ func (x *exchange) fail(err error) answer {
 	if status == 0 {
 		status = answered
 	}
-	a := answer{status: status, contentType: contentType, body: body, code: e.ErrorCode(), err: err}
+	a := answer{status: status, contentType: contentType, body: body, code: e.ErrorCode(), says: e.ErrorMessage(), err: err}
 	if status == http.StatusMethodNotAllowed {
 		a.allow = http.MethodPost
 		if x.wire.Protocol != wire.JSON {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"borealis/internal/audit"
 	"borealis/internal/cloud"
 	"borealis/internal/sigv4"
 	"borealis/internal/wire"
@@ -41,6 +42,8 @@ type Config struct {
 	Credentials sigv4.Source
 	// Services are served under the names that their wire.Service has. Required.
 	Services []Service
+	// Audit gets every call to an operation that is served. Required.
+	Audit Audit
 	// Now is the clock. time.Now if nil.
 	Now func() time.Time
 	// Log gets one line for every request: at level Error for what the server did
@@ -49,17 +52,25 @@ type Config struct {
 	Log *slog.Logger
 }
 
+// Audit is the log of calls.
+type Audit interface {
+	// Finish puts a call on record that has ended. A call that cannot be recorded
+	// is not answered.
+	Finish(*audit.Call, audit.Outcome) error
+}
+
 // A Gateway is the http.Handler. It may be used by many goroutines at once.
 type Gateway struct {
 	verifier *sigv4.Verifier
 	services map[string]Service
+	audit    Audit
 	now      func() time.Time
 	log      *slog.Logger
 }
 
 // New returns a Gateway. It panics if two services have one name.
 func New(cfg Config) *Gateway {
-	g := &Gateway{verifier: sigv4.New(cfg.Credentials), services: map[string]Service{}, now: cfg.Now, log: cfg.Log}
+	g := &Gateway{verifier: sigv4.New(cfg.Credentials), services: map[string]Service{}, audit: cfg.Audit, now: cfg.Now, log: cfg.Log}
 	for _, s := range cfg.Services {
 		if _, twice := g.services[s.wire.Name]; twice {
 			panic("gateway: two services are called " + s.wire.Name)
@@ -104,7 +115,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte("ok\n"))
 		return
 	}
-	a := g.answer(w, r, x)
+	a := g.finish(x, g.answer(w, r, x))
 	g.record(r, x, a)
 	if a.allow != "" {
 		h.Set("Allow", a.allow)
@@ -121,6 +132,8 @@ type exchange struct {
 	wire   *wire.Service // whose protocol and words errors are in
 	op     string
 	caller cloud.Caller
+	call   *audit.Call // of an operation that is served
+	out    any         // that the operation has returned
 }
 
 // An answer is what goes back.
@@ -129,6 +142,7 @@ type answer struct {
 	contentType string
 	body        []byte
 	code        string // of an error
+	says        string // an error's message
 	err         error  // what went wrong, nil for a success
 	allow       string // the methods that there are, for 405
 }
@@ -148,6 +162,7 @@ func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, x *exchange) (a
 	if err != nil {
 		return x.fail(err)
 	}
+	x.out = out
 	contentType, body, err := x.wire.Encode(x.op, x.id, out)
 	if err != nil {
 		return x.fail(err)
@@ -179,7 +194,24 @@ func (g *Gateway) run(w http.ResponseWriter, r *http.Request, x *exchange) (any,
 		// with an endpoint of its own was told to sign.
 		x.caller.Region = "us-east-1"
 	}
-	return s.run(r.Context(), x.caller, op, body)
+	x.call = &audit.Call{Service: s.wire.Name, Operation: op, Caller: x.caller, Time: g.now()}
+	return s.run(r.Context(), x.call, body)
+}
+
+// finish puts the call on record before it is answered with a. If that cannot be
+// done, nothing is told but that it failed.
+func (g *Gateway) finish(x *exchange, a answer) answer {
+	if x.call == nil {
+		return a
+	}
+	o := audit.Outcome{ErrorCode: a.code, ErrorMessage: a.says}
+	if a.err == nil {
+		o.Output = x.out
+	}
+	if err := g.audit.Finish(x.call, o); err != nil {
+		return x.fail(err)
+	}
+	return a
 }
 
 // callerOf is who proof shows, with what else the request tells of its sender.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"borealis/internal/api"
+	"borealis/internal/audit"
 	"borealis/internal/cloud"
 	"borealis/internal/wire"
 )
@@ -13,7 +14,7 @@ import (
 type Service struct {
 	wire   *wire.Service
 	serves func(op string) bool
-	run    func(ctx context.Context, c cloud.Caller, op string, body []byte) (any, error)
+	run    func(ctx context.Context, call *audit.Call, body []byte) (any, error)
 }
 
 // Serve is the service w, of which the operations in ops are offered, each run
@@ -31,13 +32,15 @@ func Serve[V any](w *wire.Service, ops map[string]api.Op[V], as func(cloud.Calle
 			_, ok := ops[op]
 			return ok
 		},
-		run: func(ctx context.Context, c cloud.Caller, name string, body []byte) (any, error) {
-			op := ops[name]
+		run: func(ctx context.Context, call *audit.Call, body []byte) (any, error) {
+			op := ops[call.Operation]
 			in := op.New()
-			if err := w.Decode(name, body, in); err != nil {
+			if err := w.Decode(call.Operation, body, in); err != nil {
 				return nil, err
 			}
-			c.Operation, c.Input = name, in
+			call.Input = in
+			c := call.Caller
+			c.Call = call
 			return op.Run(ctx, as(c), in)
 		},
 	}

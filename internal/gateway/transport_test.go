@@ -142,7 +142,7 @@ func TestTLS(t *testing.T) {
 
 func BenchmarkRequest(b *testing.B) {
 	w := newWorld(b)
-	g := gateway.New(gateway.Config{Credentials: keyring{}, Services: w.services(), Log: slog.New(slog.DiscardHandler)})
+	g := gateway.New(gateway.Config{Credentials: keyring{}, Services: w.services(), Audit: &w.audit, Log: slog.New(slog.DiscardHandler)})
 	r := call{header: describe, body: key}.request(b, w.URL)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -30,6 +30,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"borealis/internal/api"
+	"borealis/internal/audit"
 	"borealis/internal/cloud"
 	"borealis/internal/gateway"
 	"borealis/internal/sigv4"
@@ -122,6 +123,26 @@ type world struct {
 	mu     sync.Mutex
 	caller cloud.Caller // of the last operation
 	log    lockedBuffer
+	audit  journal
+}
+
+// A journal is an audit log that may fail.
+type journal struct {
+	mu    sync.Mutex
+	err   error
+	calls []finished
+}
+
+type finished struct {
+	call *audit.Call
+	audit.Outcome
+}
+
+func (j *journal) Finish(c *audit.Call, o audit.Outcome) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.calls = append(j.calls, finished{c, o})
+	return j.err
 }
 
 func (w *world) saw(c cloud.Caller) {
@@ -140,7 +161,7 @@ func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{entered: make(chan struct{}, 1)}
 	log := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	w.gateway = gateway.New(gateway.Config{Credentials: keyring{}, Services: w.services(), Log: log})
+	w.gateway = gateway.New(gateway.Config{Credentials: keyring{}, Services: w.services(), Audit: &w.audit, Log: log})
 	w.Server = httptest.NewUnstartedServer(nil)
 	w.Config = gateway.NewServer(w.gateway, log)
 	w.Start()

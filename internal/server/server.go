@@ -152,6 +152,7 @@ func (s *Server) wire(root *seal.Root) {
 	s.gateway = gateway.New(gateway.Config{
 		Credentials: credentials{s.identity, sts},
 		Services:    services(s.keys, s.clusters, s.identity, sts),
+		Audit:       s.audit,
 		Log:         s.cfg.Log,
 	})
 }
