@@ -3,21 +3,36 @@ package gateway
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"borealis/internal/sigv4"
 	"borealis/internal/wire"
 )
 
-// read reads the request's body, or refuses its method or size.
-func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// small is the size of bodies that are read into memory used again. Nothing of
+// an input shares memory with them.
+const small = 8 << 10
+
+var buffers = sync.Pool{New: func() any { return new([small]byte) }}
+
+// read reads the request's body, into buf if there is room, or refuses its
+// method or size.
+func read(w http.ResponseWriter, r *http.Request, buf []byte) ([]byte, error) {
 	if r.Method != http.MethodPost && r.Method != http.MethodGet {
 		return nil, errMethod
 	}
-	if r.ContentLength > MaxBody {
+	switch n := r.ContentLength; {
+	case n > MaxBody:
 		return nil, errTooLarge
+	case n >= 0 && n <= int64(len(buf)):
+		if _, err := io.ReadFull(r.Body, buf[:n]); err != nil {
+			return nil, errTruncated
+		}
+		return buf[:n], nil
 	}
 	var b bytes.Buffer
 	if r.ContentLength > 0 { // of which little is believed before it is there
