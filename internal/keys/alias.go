@@ -144,7 +144,7 @@ func (v *View) aliasToChange(ctx context.Context, action, name string) (Alias, e
 	if err != nil {
 		return Alias{}, err
 	}
-	return a, v.authorize(ctx, t, ask{action: action})
+	return a, v.authorize(ctx, &t, ask{action: action})
 }
 
 // DeleteAlias takes a name away from a key.
@@ -246,7 +246,7 @@ func (v *View) ownKey(ctx context.Context, s string) (string, error) {
 	case err != nil:
 		return "", err
 	case t.ref.Account != v.caller.Account:
-		return "", v.authorize(ctx, target{ref: t.ref, arn: t.arn}, ask{action: "ListAliases"})
+		return "", v.authorize(ctx, &target{ref: t.ref, arn: t.arn}, ask{action: "ListAliases"})
 	}
 	return t.ID, nil
 }

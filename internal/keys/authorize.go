@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/aws/smithy-go"
+	"github.com/google/uuid"
 
 	"borealis/internal/audit"
 	"borealis/internal/cloud"
@@ -38,7 +39,7 @@ func (v *View) open(ctx context.Context, a ask) (target, error) {
 		if err != nil {
 			return target{}, err
 		}
-		if err := v.authorize(ctx, t, a); err != nil {
+		if err := v.authorize(ctx, &t, a); err != nil {
 			return target{}, err
 		}
 		if t.unborn {
@@ -52,20 +53,20 @@ func (v *View) open(ctx context.Context, a ask) (target, error) {
 }
 
 // authorize decides whether the caller may do a.action to t, and puts the
-// decision on record before anybody acts upon it.
-func (v *View) authorize(ctx context.Context, t target, a ask) error {
+// decision on record before anybody acts upon it; t then knows which record.
+func (v *View) authorize(ctx context.Context, t *target, a ask) error {
 	if err := v.checkTokens(ctx, a.tokens); err != nil {
 		return err
 	}
 	q := policy.Question{
 		Action: "kms:" + a.action, Resource: t.arn, Owner: t.ref.Account,
-		ResourcePolicy: nobody, ResourceMustAllow: true, More: v.conditions(t, a),
+		ResourcePolicy: nobody, ResourceMustAllow: true, More: v.conditions(*t, a),
 	}
 	// A key that is not there answers as one whose policy lets nobody in.
 	if t.loaded != nil {
 		if rules[a.action].foreign || t.ref.Account == v.caller.Account {
 			q.ResourcePolicy = t.policy
-			q.Grants = v.grantsFor(t, a)
+			q.Grants = v.grantsFor(*t, a)
 		}
 	}
 	d, err := v.decide(ctx, q, t, a)
@@ -93,7 +94,7 @@ var everything = sync.OnceValues(func() (*policy.Policy, error) {
 // it is the key that does not let the caller in, that is what would be said if
 // there were no key: else callers could ask, by way of the conditions in their
 // own policies, what tags and aliases it has, and whether it is there.
-func (v *View) unseen(ctx context.Context, q policy.Question, d policy.Decision, t target, a ask) (policy.Decision, error) {
+func (v *View) unseen(ctx context.Context, q policy.Question, d policy.Decision, t *target, a ask) (policy.Decision, error) {
 	all, err := everything()
 	if err != nil {
 		return d, err
@@ -117,7 +118,7 @@ func (v *View) unseen(ctx context.Context, q policy.Question, d policy.Decision,
 func (v *View) allow(ctx context.Context, action, resource string, c policy.Context) error {
 	q := policy.Question{Action: "kms:" + action, Resource: resource, Owner: v.caller.Account, Context: policy.Context{}}
 	maps.Copy(q.Context, c)
-	d, err := v.decide(ctx, q, target{}, ask{action: action})
+	d, err := v.decide(ctx, q, &target{}, ask{action: action})
 	if err != nil || d.Allowed {
 		return err
 	}
@@ -127,7 +128,7 @@ func (v *View) allow(ctx context.Context, action, resource string, c policy.Cont
 // decide answers q, which is a's about t, for the caller and records the answer,
 // and with it that t's state keeps anything from coming of it. Nothing else in
 // this package decides, but for the check that a key policy locks nobody out.
-func (v *View) decide(ctx context.Context, q policy.Question, t target, a ask) (policy.Decision, error) {
+func (v *View) decide(ctx context.Context, q policy.Question, t *target, a ask) (policy.Decision, error) {
 	identity, err := v.Policies.IdentityOf(ctx, v.caller)
 	if err != nil {
 		return policy.Decision{}, fmt.Errorf("policies of %s: %w", v.caller.ARN, err)
@@ -137,8 +138,9 @@ func (v *View) decide(ctx context.Context, q policy.Question, t target, a ask) (
 	}
 	q.Caller, q.Identity, q.Now = v.caller, identity, v.Now()
 	d := q.Decide()
+	t.event, t.at = uuid.NewString(), q.Now
 	e := audit.Event{
-		Time: q.Now, Caller: v.caller, Action: q.Action, Resource: q.Resource,
+		ID: t.event, Time: q.Now, Caller: v.caller, Action: q.Action, Resource: q.Resource,
 		Owner: q.Owner, Allowed: d.Allowed, Reason: d.String(), EncryptionContext: a.encryption,
 	}
 	if t.ref.Account != "" {
@@ -164,7 +166,7 @@ func (v *View) user(d policy.Decision) string {
 const elsewhere = "because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access"
 
 // refusal is AWS's sentence for a refused request about a key.
-func (v *View) refusal(d policy.Decision, t target, a ask) string {
+func (v *View) refusal(d policy.Decision, t *target, a ask) string {
 	on := "on this resource "
 	switch {
 	case t.ref.Account == v.caller.Account:

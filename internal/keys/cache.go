@@ -7,8 +7,8 @@ import (
 	"sync"
 
 	"borealis/internal/cloud"
+	"borealis/internal/material"
 	"borealis/internal/policy"
-	"borealis/internal/seal"
 )
 
 // maxLoaded is how many keys are kept in memory, and how many aliases.
@@ -20,7 +20,7 @@ const maxLoaded = 10_000
 type loaded struct {
 	Key
 	policy  *policy.Policy
-	secrets map[string]seal.Plaintext // by material id
+	secrets map[string]*material.Key // by material id
 	// context holds the condition keys that follow from the key alone.
 	context policy.Context
 	// grants change in place, under cache.mu: a key may have many thousands, and
@@ -101,12 +101,12 @@ func (s *Service) prepare(l *loaded, aliases []Alias, grants []Grant) (err error
 	if l.policy, err = policy.Parse("key policy of "+l.ARN(), l.Policy); err != nil {
 		return err
 	}
-	l.secrets = make(map[string]seal.Plaintext, len(l.Materials))
+	l.secrets = make(map[string]*material.Key, len(l.Materials))
 	for _, m := range l.Materials {
 		if m.Sealed == nil {
 			continue
 		}
-		if l.secrets[m.ID], err = s.Sealer.Open(m.Sealed, materialContext(l.Ref, m.ID)); err != nil {
+		if l.secrets[m.ID], err = s.openMaterial(&l.Key, m); err != nil {
 			return fmt.Errorf("open key material %s: %w", m.ID, err)
 		}
 	}

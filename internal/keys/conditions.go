@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
+	"borealis/internal/material"
 	"borealis/internal/policy"
 )
 
@@ -24,12 +25,12 @@ func keyContext(k *Key, aliases []Alias) policy.Context {
 }
 
 // specContext holds the condition keys that say what sort of key it is.
-func specContext(spec, usage, origin string, multiRegion bool) policy.Context {
+func specContext(spec material.Spec, usage material.Usage, origin string, multiRegion bool) policy.Context {
 	return policy.Context{
-		"kms:KeySpec":                []string{spec},
-		"kms:CustomerMasterKeySpec":  []string{spec},
-		"kms:KeyUsage":               []string{usage},
-		"kms:CustomerMasterKeyUsage": []string{usage},
+		"kms:KeySpec":                []string{string(spec)},
+		"kms:CustomerMasterKeySpec":  []string{string(spec)},
+		"kms:KeyUsage":               []string{string(usage)},
+		"kms:CustomerMasterKeyUsage": []string{string(usage)},
 		"kms:KeyOrigin":              []string{origin},
 		"kms:MultiRegion":            []string{strconv.FormatBool(multiRegion)},
 	}
@@ -85,7 +86,7 @@ func (v *View) asked(t target, a ask) policy.Context {
 	}
 	addEncryption(c, a.encryption)
 	if rules[a.action].context {
-		c["kms:EncryptionAlgorithm"] = []string{defaultSpec}
+		c["kms:EncryptionAlgorithm"] = []string{string(material.AlgorithmSymmetric)}
 	}
 	maps.Copy(c, a.context)
 	v.addCaller(c)

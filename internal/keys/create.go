@@ -1,28 +1,33 @@
 package keys
 
 import (
+	"cmp"
 	"context"
 	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
+	"borealis/internal/material"
 	"borealis/internal/policy"
 )
 
-// CreateKey makes a symmetric encryption key.
+// CreateKey makes a key, whatever its spec. The slow part, RSA's search for
+// primes, comes last, when nothing but the database can go wrong.
 func (v *View) CreateKey(ctx context.Context, in *kms.CreateKeyInput) (*kms.CreateKeyOutput, error) {
-	if err := offered(in); err != nil {
-		return nil, err
-	}
-	if err := v.mayCreate(ctx, in); err != nil {
-		return nil, err
-	}
-	k, err := v.newKey(v.home())
+	spec, usage, err := sortOf(in)
 	if err != nil {
 		return nil, err
 	}
+	if err := offered(in); err != nil {
+		return nil, err
+	}
+	if err := v.mayCreate(ctx, in, spec, usage); err != nil {
+		return nil, err
+	}
+	k := v.newKey(v.home(), spec, usage)
 	k.Description = str(in.Description)
 	if len(in.Tags) > 0 {
 		// There is no key policy yet that could speak about the tags.
@@ -39,21 +44,42 @@ func (v *View) CreateKey(ctx context.Context, in *kms.CreateKeyInput) (*kms.Crea
 			return nil, err
 		}
 	}
+	m, err := v.newMaterial(ctx, &k)
+	if err != nil {
+		return nil, err
+	}
+	k.addMaterial(m)
 	if err := v.write(ctx, func(tx *change) error { return tx.PutKey(k) }); err != nil {
 		return nil, err
 	}
 	return &kms.CreateKeyOutput{KeyMetadata: k.metadata()}, nil
 }
 
-// offered refuses the sorts of key that this server does not have.
-func offered(in *kms.CreateKeyInput) error {
+// sortOf is what sort of key is asked for.
+func sortOf(in *kms.CreateKeyInput) (material.Spec, material.Usage, error) {
 	spec := string(in.KeySpec)
 	if old := string(in.CustomerMasterKeySpec); old != "" { //nolint:staticcheck // old clients send it
 		if spec != "" && spec != old {
-			return invalid("You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.")
+			return "", "", invalid("You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.")
 		}
 		spec = old
 	}
+	s := cmp.Or(material.Spec(spec), material.SymmetricDefault)
+	usage := material.Usage(in.KeyUsage)
+	if usage == "" && s == material.SymmetricDefault {
+		usage = material.EncryptDecrypt
+	}
+	switch {
+	case usage == "":
+		return "", "", invalid("You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
+	case !slices.Contains(s.Usages(), usage):
+		return "", "", invalid("KeyUsage %s is not compatible with KeySpec %s", usage, s)
+	}
+	return s, usage, nil
+}
+
+// offered refuses the sorts of key that this server does not have.
+func offered(in *kms.CreateKeyInput) error {
 	switch {
 	case in.Origin != "" && string(in.Origin) != defaultOrigin:
 		return unsupported("This server does not offer keys of origin %s yet.", in.Origin)
@@ -61,18 +87,12 @@ func offered(in *kms.CreateKeyInput) error {
 		return unsupported("This server does not offer custom key stores yet.")
 	case in.MultiRegion != nil && *in.MultiRegion:
 		return unsupported("This server does not offer multi-Region keys yet.")
-	case spec != "" && spec != defaultSpec && in.KeyUsage == "":
-		return invalid("You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
-	case spec != "" && spec != defaultSpec:
-		return unsupported("This server does not offer keys of KeySpec %s yet.", spec)
-	case in.KeyUsage != "" && string(in.KeyUsage) != defaultUsage:
-		return invalid("KeyUsage %s is not compatible with KeySpec %s", in.KeyUsage, defaultSpec)
 	}
 	return nil
 }
 
-func (v *View) mayCreate(ctx context.Context, in *kms.CreateKeyInput) error {
-	c := specContext(defaultSpec, defaultUsage, defaultOrigin, false)
+func (v *View) mayCreate(ctx context.Context, in *kms.CreateKeyInput, spec material.Spec, usage material.Usage) error {
+	c := specContext(spec, usage, defaultOrigin, false)
 	maps.Copy(c, tagContext(in.Tags))
 	c["kms:BypassPolicyLockoutSafetyCheck"] = []string{strconv.FormatBool(in.BypassPolicyLockoutSafetyCheck)}
 	return v.allow(ctx, "CreateKey", "*", c)

@@ -242,7 +242,7 @@ func TestGrantTerms(t *testing.T) {
 	ann.mayNot("grant to nobody known", "InvalidArnException: ARN does not refer to a valid principal: arn:aws:iam::111122223333:role/none", ann.tryGrant(grantTo(key, "arn:aws:iam::111122223333:role/none", "Decrypt")))
 	ann.mayNot("grant to an unknown account", "InvalidArnException: ARN does not refer to a valid principal: arn:aws:iam::123456789012:root", ann.tryGrant(grantTo(key, "arn:aws:iam::123456789012:root", "Decrypt")))
 	ann.mayNot("grant to a service", "InvalidArnException: ARN does not refer to a valid principal: rds.eu-west-1.amazonaws.com", ann.tryGrant(grantTo(key, "rds.eu-west-1.amazonaws.com", "Decrypt")))
-	ann.mayNot("grant what the key cannot do", "ValidationException: Operations [Sign] are not supported when creating a grant for a symmetric KMS key with key usage ENCRYPT_DECRYPT. Valid operations are [CreateGrant, RetireGrant, DescribeKey, Encrypt, Decrypt, ReEncryptFrom, ReEncryptTo, GenerateDataKey, GenerateDataKeyWithoutPlaintext, GenerateDataKeyPair, GenerateDataKeyPairWithoutPlaintext]", ann.tryGrant(grantTo(key, app, "Decrypt Sign")))
+	ann.mayNot("grant what the key cannot do", "ValidationException: Operations [Sign] are not supported when creating a grant for a symmetric KMS key with key usage ENCRYPT_DECRYPT. Valid operations are [Decrypt, Encrypt, GenerateDataKey, GenerateDataKeyWithoutPlaintext, ReEncryptFrom, ReEncryptTo, CreateGrant, RetireGrant, DescribeKey, GenerateDataKeyPair, GenerateDataKeyPairWithoutPlaintext]", ann.tryGrant(grantTo(key, app, "Decrypt Sign")))
 	many := grantTo(key, app, "Decrypt")
 	many.Constraints = &types.GrantConstraints{EncryptionContextSubset: map[string]string{}}
 	for _, k := range "abcdefghi" {

@@ -301,7 +301,7 @@ func (v *View) mayListRetirable(ctx context.Context, service string) error {
 		return err
 	}
 	q := policy.Question{Action: "kms:ListRetirableGrants", Resource: "*", ResourcePolicy: own, Context: policy.Context{}}
-	_, err = v.decide(ctx, q, target{}, ask{action: "ListRetirableGrants"})
+	_, err = v.decide(ctx, q, &target{}, ask{action: "ListRetirableGrants"})
 	return err
 }
 
@@ -367,7 +367,7 @@ func (v *View) RetireGrant(ctx context.Context, in *kms.RetireGrantInput) (*kms.
 	case g == nil && t.ref.Account == v.caller.Account:
 		return nil, notFound("Grant ID %s not found", id)
 	case g == nil: // as for a key that is not there
-		return nil, v.authorize(ctx, target{ref: t.ref, arn: t.arn}, ask{action: "RetireGrant"})
+		return nil, v.authorize(ctx, &target{ref: t.ref, arn: t.arn}, ask{action: "RetireGrant"})
 	}
 	if err := v.mayRetire(ctx, t, g); err != nil {
 		return nil, err
@@ -423,9 +423,9 @@ func (v *View) mayRetire(ctx context.Context, t target, g *Grant) error {
 		// its identity policies alone.
 		q.Owner, q.ResourcePolicy, q.ResourceMustAllow = account, nil, false
 	}
-	d, err := v.decide(ctx, q, t, ask{action: "RetireGrant"})
+	d, err := v.decide(ctx, q, &t, ask{action: "RetireGrant"})
 	if err != nil || d.Allowed {
 		return err
 	}
-	return accessDenied(v.refusal(d, t, ask{action: "RetireGrant"}))
+	return accessDenied(v.refusal(d, &t, ask{action: "RetireGrant"}))
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"borealis/internal/material"
 )
 
 // Limits of grants.
@@ -16,12 +18,12 @@ const (
 
 // usageOperations are what grants can allow on keys of each usage, beside what
 // they can on all. Asymmetric keys have GetPublicKey too.
-var usageOperations = map[types.KeyUsageType][]string{
-	types.KeyUsageTypeEncryptDecrypt:         {"Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo"},
-	types.KeyUsageTypeSignVerify:             {"Sign", "Verify"},
-	types.KeyUsageTypeGenerateVerifyMac:      {"GenerateMac", "VerifyMac"},
-	types.KeyUsageTypeKeyAgreement:           {"DeriveSharedSecret"},
-	types.KeyUsageTypeEncapsulateDecapsulate: {"Encapsulate", "Decapsulate"},
+var usageOperations = map[material.Usage][]string{
+	material.EncryptDecrypt:         {"Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo"},
+	material.SignVerify:             {"Sign", "Verify"},
+	material.GenerateVerifyMAC:      {"GenerateMac", "VerifyMac"},
+	material.KeyAgreement:           {"DeriveSharedSecret"},
+	material.EncapsulateDecapsulate: {"Encapsulate", "Decapsulate"},
 }
 
 // symmetricOnly are what grants can allow on symmetric encryption keys only.
@@ -29,20 +31,21 @@ var symmetricOnly = []string{
 	"GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext",
 }
 
-// asymmetric says that k has a public key.
-func (k *Key) asymmetric() bool {
-	return k.Spec != defaultSpec && k.Usage != string(types.KeyUsageTypeGenerateVerifyMac)
-}
-
-// grantable are what grants can allow on k, in the order in which AWS says it of
-// HMAC keys.
+// grantable are what grants can allow on k, in the order of types.GrantOperation,
+// which is AWS's.
 func (k *Key) grantable() []string {
-	out := append([]string{"CreateGrant", "RetireGrant", "DescribeKey"}, usageOperations[types.KeyUsageType(k.Usage)]...)
+	allowed := append([]string{"CreateGrant", "RetireGrant", "DescribeKey"}, usageOperations[k.Usage]...)
 	switch {
-	case k.Spec == defaultSpec:
-		out = append(out, symmetricOnly...)
-	case k.asymmetric():
-		out = append(out, "GetPublicKey")
+	case k.symmetric():
+		allowed = append(allowed, symmetricOnly...)
+	case k.Spec.Asymmetric():
+		allowed = append(allowed, "GetPublicKey")
+	}
+	var out []string
+	for _, op := range types.GrantOperation("").Values() {
+		if slices.Contains(allowed, string(op)) {
+			out = append(out, string(op))
+		}
 	}
 	return out
 }
@@ -58,13 +61,13 @@ func checkTerms(k *Key, g *Grant) error {
 	}
 	if len(wrong) > 0 {
 		sort := "a symmetric"
-		if k.asymmetric() {
+		if k.Spec.Asymmetric() {
 			sort = "an asymmetric"
 		}
 		return invalid("Operations [%s] are not supported when creating a grant for %s KMS key with key usage %s. Valid operations are [%s]",
 			strings.Join(wrong, ", "), sort, k.Usage, strings.Join(valid, ", "))
 	}
-	if k.Spec != defaultSpec && (g.Equals != nil || g.Subset != nil) {
+	if !k.symmetric() && (g.Equals != nil || g.Subset != nil) {
 		return invalid("EncryptionContext is supported only when creating a grant for a symmetric encryption KMS key.")
 	}
 	for _, pairs := range []map[string]string{g.Equals, g.Subset} {

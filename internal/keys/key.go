@@ -1,14 +1,17 @@
 package keys
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/google/uuid"
 
 	"borealis/internal/cloud"
+	"borealis/internal/material"
 	"borealis/internal/seal"
 )
 
@@ -40,11 +43,16 @@ func (r Ref) ARN() string { return r.key(r.ID) }
 // A State is a key's place in its life; it is spelled as types.KeyState.
 type State string
 
-// The states of a key. The changes between them are in lifecycle.go.
+// The states of a key. What may be done in which is in rules.go.
 const (
-	Enabled         State = "Enabled"
-	Disabled        State = "Disabled"
-	PendingDeletion State = "PendingDeletion"
+	Enabled                State = "Enabled"
+	Disabled               State = "Disabled"
+	PendingDeletion        State = "PendingDeletion"
+	PendingReplicaDeletion State = "PendingReplicaDeletion" // a primary that is to be deleted after its replicas
+	PendingImport          State = "PendingImport"          // there is no material, or not all of it
+	Unavailable            State = "Unavailable"            // the custom key store cannot be reached
+	Creating               State = "Creating"               // a replica that is being made
+	Updating               State = "Updating"               // the primary Region is changing
 )
 
 // A Manager says who looks after a key; it is spelled as types.KeyManagerType.
@@ -56,12 +64,9 @@ const (
 	AWS      Manager = "AWS" // nobody can change or delete the key
 )
 
-// What a key is unless its creator asks for something else.
-const (
-	defaultSpec   = string(types.KeySpecSymmetricDefault)
-	defaultUsage  = string(types.KeyUsageTypeEncryptDecrypt)
-	defaultOrigin = string(types.OriginTypeAwsKms)
-)
+// defaultOrigin is where the material of a key comes from unless its creator
+// asks for something else.
+const defaultOrigin = string(types.OriginTypeAwsKms)
 
 // A Key is a KMS key as this package keeps it. It is stored, so its fields
 // change only with a migration.
@@ -77,8 +82,8 @@ type Key struct {
 	Policy      string // the key policy's text, with unique ids for principals (see keepPolicy)
 	Tags        []Tag  // in the order in which they were added
 
-	Spec   string // as types.KeySpec
-	Usage  string // as types.KeyUsageType
+	Spec   material.Spec
+	Usage  material.Usage
 	Origin string // as types.OriginType
 	// StoreID is the custom key store that the key lives in, "" for none, and
 	// XksKeyID the external key behind it, if the store is an external one.
@@ -133,21 +138,51 @@ type Alias struct {
 	Updated time.Time
 }
 
-// newKey makes a key with new material, not stored yet.
-func (s *Service) newKey(p Place) (Key, error) {
-	k := Key{
+// newKey makes a key that is not stored yet and has no material yet.
+func (s *Service) newKey(p Place, spec material.Spec, usage material.Usage) Key {
+	return Key{
 		Ref:     Ref{Place: p, ID: uuid.NewString()},
 		Created: s.now(),
 		State:   Enabled,
 		Manager: Customer,
-		Spec:    defaultSpec, Usage: defaultUsage, Origin: defaultOrigin,
+		Spec:    spec, Usage: usage, Origin: defaultOrigin,
 	}
-	id := newID()
-	secret := seal.NewKey()
+}
+
+// newMaterial generates a material for k. It may take seconds, and waits while
+// others are made, until ctx is done: no lock is held and no transaction open
+// when it is called.
+func (s *Service) newMaterial(ctx context.Context, k *Key) (Material, error) {
+	secret, err := material.Generate(ctx, k.Spec)
+	if err != nil {
+		return Material{}, fmt.Errorf("generate material of %s: %w", k.ARN(), err)
+	}
 	defer seal.Wipe(secret)
+	return s.sealMaterial(k, newID(), secret)
+}
+
+// sealMaterial makes a material of an encoded secret.
+func (s *Service) sealMaterial(k *Key, id string, secret seal.Plaintext) (Material, error) {
 	sealed, err := s.Sealer.Seal(secret, materialContext(k.Ref, id))
-	k.Materials, k.Current = []Material{{ID: id, Created: k.Created, Sealed: sealed}}, id
-	return k, err
+	if err != nil {
+		return Material{}, fmt.Errorf("seal material of %s: %w", k.ARN(), err)
+	}
+	return Material{ID: id, Created: s.now(), Sealed: sealed}, nil
+}
+
+// openMaterial is the way back: m's secret, ready for use.
+func (s *Service) openMaterial(k *Key, m Material) (*material.Key, error) {
+	secret, err := s.Sealer.Open(m.Sealed, materialContext(k.Ref, m.ID))
+	if err != nil {
+		return nil, err
+	}
+	defer seal.Wipe(secret)
+	return material.Load(k.Spec, secret)
+}
+
+// addMaterial makes m the material that k encrypts with.
+func (k *Key) addMaterial(m Material) {
+	k.Materials, k.Current = append(k.Materials[:len(k.Materials):len(k.Materials)], m), m.ID
 }
 
 // materialContext says what a sealed material is and where it belongs.
@@ -180,12 +215,46 @@ func (k *Key) metadata() *types.KeyMetadata {
 		KeyManager:            types.KeyManagerType(k.Manager),
 		CustomerMasterKeySpec: types.CustomerMasterKeySpec(k.Spec), //nolint:staticcheck // old clients read it
 		KeySpec:               types.KeySpec(k.Spec),
-		EncryptionAlgorithms:  []types.EncryptionAlgorithmSpec{types.EncryptionAlgorithmSpecSymmetricDefault},
 		MultiRegion:           new(k.MultiRegion != nil),
-		CurrentKeyMaterialId:  new(k.Current),
+	}
+	switch algorithms := k.Spec.Algorithms(k.Usage); k.Usage {
+	case material.EncryptDecrypt:
+		m.EncryptionAlgorithms = spelled[types.EncryptionAlgorithmSpec](algorithms)
+	case material.SignVerify:
+		m.SigningAlgorithms = spelled[types.SigningAlgorithmSpec](algorithms)
+	case material.GenerateVerifyMAC:
+		m.MacAlgorithms = spelled[types.MacAlgorithmSpec](algorithms)
+	case material.KeyAgreement:
+		m.KeyAgreementAlgorithms = spelled[types.KeyAgreementAlgorithmSpec](algorithms)
+	case material.EncapsulateDecapsulate:
+		m.EncapsulationAlgorithms = spelled[types.EncapsulationAlgorithmSpec](algorithms)
+	}
+	if k.symmetric() {
+		m.CurrentKeyMaterialId = k.current()
 	}
 	if k.State == PendingDeletion {
 		m.DeletionDate = new(k.Deletion)
 	}
 	return m
+}
+
+// symmetric says that k makes symmetric ciphertexts, which name their material.
+// Other keys' materials have ids too, that nobody is told.
+func (k *Key) symmetric() bool { return k.Spec == material.SymmetricDefault }
+
+// current is Current as answers have it: nil if there is none.
+func (k *Key) current() *string {
+	if k.Current == "" {
+		return nil
+	}
+	return &k.Current
+}
+
+// spelled is a list of algorithms as a list of one of KMS's types.
+func spelled[T ~string](algorithms []material.Algorithm) []T {
+	var out []T
+	for _, a := range algorithms {
+		out = append(out, T(a))
+	}
+	return out
 }

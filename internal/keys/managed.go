@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"borealis/internal/cloud"
+	"borealis/internal/material"
 	"borealis/internal/policy"
 )
 
@@ -87,28 +88,32 @@ func (v *View) mayBear(action string, n name) bool {
 // unborn is the managed key that n names, made up but not stored: the caller is
 // authorized against it before anything is changed.
 func (v *View) unborn(n name) (target, error) {
-	k, err := v.newKey(n.Place)
-	if err != nil {
-		return target{}, err
-	}
+	k := v.newKey(n.Place, material.SymmetricDefault, material.EncryptDecrypt)
 	m := managedKeys[n.alias]
 	k.Manager, k.Description, k.Policy = AWS, m.description, m.policyText(n.Place)
 	l := &loaded{Key: k, context: keyContext(&k, []Alias{{Name: n.alias}})}
+	var err error
 	if l.policy, err = policy.Parse("key policy of "+k.ARN(), k.Policy); err != nil {
 		return target{}, fmt.Errorf("policy of %s: %w", n.alias, err)
 	}
 	return target{loaded: l, ref: k.Ref, arn: k.ARN(), alias: n.alias, unborn: true}, nil
 }
 
-// bear stores an unborn key, unless another request was quicker: there is
-// exactly one.
+// bear stores an unborn key, with a material, unless another request was
+// quicker: there is exactly one.
 func (v *View) bear(ctx context.Context, t target) error {
+	k := t.Key
+	m, err := v.newMaterial(ctx, &k)
+	if err != nil {
+		return err
+	}
+	k.addMaterial(m)
 	return v.write(ctx, func(tx *change) error {
 		_, err := tx.Alias(t.Place, t.alias)
 		if !errors.Is(err, cloud.ErrNotFound) {
 			return err
 		}
-		if err := tx.PutKey(t.Key); err != nil {
+		if err := tx.PutKey(k); err != nil {
 			return err
 		}
 		return tx.PutAlias(Alias{Place: t.Place, Name: t.alias, KeyID: t.ID, Created: t.Created, Updated: t.Created})

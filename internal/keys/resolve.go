@@ -3,6 +3,7 @@ package keys
 import (
 	"context"
 	"strings"
+	"time"
 
 	"borealis/internal/cloud"
 )
@@ -78,6 +79,10 @@ type target struct {
 	// unborn says that the key is not stored yet: an AWS managed key, which is
 	// made for the first authorized request that names its alias.
 	unborn bool
+	// event is the id of the decision about the request on record, and at is when
+	// it was made. Both are zero before that.
+	event string
+	at    time.Time
 }
 
 // find looks up the key that s names, for an action.
