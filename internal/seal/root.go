@@ -5,13 +5,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"strings"
 )
 
-// A Root is the key that seals every other secret of a data directory. It is a
-// Sealer: Seal and Open use it directly, Derive gives each purpose its own key.
+// A Root is a key that seals the other secrets of a data directory: a Ring of
+// roots makes Sealers of it. It is immutable. Printing one says REDACTED.
 type Root struct {
-	Sealer
+	key [KeySize]byte
 }
 
 // NewRoot makes a new random root key.
@@ -23,11 +25,23 @@ func NewRoot() *Root {
 	return r
 }
 
+// String keeps the key out of messages.
+func (Root) String() string { return redacted }
+
+// Format keeps it out of messages whatever the verb.
+func (Root) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue keeps it out of logs.
+func (Root) LogValue() slog.Value { return slog.StringValue(redacted) }
+
 // ID is the root key's fingerprint, 32 hex digits. It says nothing about the
 // key, so a data directory may record which root key seals it.
 func (r *Root) ID() string {
 	return hex.EncodeToString(derive(r.key[:], nil, "borealis seal v1 id")[:16])
 }
+
+// Derive returns the Sealer for a purpose of a Ring that has only this root.
+func (r *Root) Derive(purpose string) *Sealer { return NewRing(r).Derive(purpose) }
 
 // rootMagic starts the line of a key file that holds the key; the key in
 // base64 and the key's id follow it, after colons.

@@ -52,7 +52,7 @@ func TestBoundToKeyPurposeAndContext(t *testing.T) {
 		"other context": func() ([]byte, error) { return s.Open(sealed, seal.Context("thing v1", "two")) },
 		"no context":    func() ([]byte, error) { return s.Open(sealed, nil) },
 		"other purpose": func() ([]byte, error) { return root.Derive("b").Open(sealed, context) },
-		"no purpose":    func() ([]byte, error) { return root.Open(sealed, context) },
+		"inner purpose": func() ([]byte, error) { return s.Derive("a").Open(sealed, context) },
 		"other root":    func() ([]byte, error) { return seal.NewRoot().Derive("a").Open(sealed, context) },
 		"truncated":     func() ([]byte, error) { return s.Open(sealed[:len(sealed)-1], context) },
 		"nothing":       func() ([]byte, error) { return s.Open(nil, context) },
@@ -83,8 +83,8 @@ func TestRootText(t *testing.T) {
 	if err != nil || again.ID() != root.ID() {
 		t.Fatalf("ParseRoot of Text: %v", err)
 	}
-	sealed, _ := root.Seal([]byte("x"), nil)
-	if got, err := again.Open(sealed, nil); err != nil || string(got) != "x" {
+	sealed, _ := root.Derive("a").Seal([]byte("x"), nil)
+	if got, err := again.Derive("a").Open(sealed, nil); err != nil || string(got) != "x" {
 		t.Errorf("the key read opens %q, %v", got, err)
 	}
 	if seal.NewRoot().ID() == root.ID() {
@@ -119,7 +119,7 @@ func TestPlaintextIsNotPrinted(t *testing.T) {
 	}{p, seal.NewRoot().Derive("x"), seal.NewRoot()}
 	var log bytes.Buffer
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "p", p)
-	for _, s := range []string{fmt.Sprint(p), fmt.Sprintf("%v %+v %#v %s", p, v, v, p), fmt.Sprintf("%#v %v %d %d %x", v.R, v.R, p, *v.S, *v.R), log.String()} {
+	for _, s := range []string{fmt.Sprint(p), fmt.Sprintf("%v %+v %#v %s", p, v, v, p), fmt.Sprintf("%#v %v %d %d %x", v.R, v.R, p, v.S, *v.R), log.String()} {
 		if strings.Contains(s, "hunter2") || strings.ContainsAny(s, "[]") || !strings.Contains(s, "REDACTED") {
 			t.Errorf("printed as %s", s)
 		}
@@ -142,6 +142,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(good, []byte("here"))
 	f.Add(good[:seal.Overhead], []byte("here"))
 	f.Add([]byte{1}, []byte{})
+	f.Add(append([]byte{1}, good...), []byte("here"))
 	f.Fuzz(func(t *testing.T, sealed, context []byte) {
 		got, err := s.Open(sealed, context)
 		genuine := bytes.Equal(sealed, good) && string(context) == "here"
