@@ -16,16 +16,17 @@ func (db *DB) Identity() identity.Store { return identityStore{db} }
 type identityStore struct{ db *DB }
 
 func (s identityStore) Update(ctx context.Context, fn func(identity.Tx) error) error {
-	return s.db.update(ctx, func(tx *sql.Tx) error { return fn(identityTx{ctx, tx}) })
+	return s.db.update(ctx, func(tx *sql.Tx) error { return fn(identityTx{s.db, ctx, tx}) })
 }
 
 func (s identityStore) View(ctx context.Context, fn func(identity.Tx) error) error {
-	return s.db.view(ctx, func(tx *sql.Tx) error { return fn(identityTx{ctx, tx}) })
+	return s.db.view(ctx, func(tx *sql.Tx) error { return fn(identityTx{s.db, ctx, tx}) })
 }
 
 // An identityTx is a transaction as the identity service sees it. It lives as
 // long as the closure it is handed to, and so may hold the context.
 type identityTx struct {
+	db  *DB
 	ctx context.Context
 	tx  *sql.Tx
 }
@@ -152,11 +153,17 @@ func (t identityTx) Keys(owner string) ([]identity.AccessKey, error) {
 	return decodeRows[identity.AccessKey](t.rows(`SELECT body FROM access_keys WHERE owner = $1 ORDER BY id`, owner))
 }
 
-func (t identityTx) AddKey(k identity.AccessKey) error {
+func (t identityTx) AddKey(k identity.AccessKey) (err error) {
+	if k.Sealed, err = t.db.fresh(PurposeIdentity, k.Sealed); err != nil {
+		return fmt.Errorf("access key %s: %w", k.ID, err)
+	}
 	return t.add("access key", k.ID, `INSERT INTO access_keys (id, owner, body) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`, k, k.ID, k.Owner)
 }
 
-func (t identityTx) PutKey(k identity.AccessKey) error {
+func (t identityTx) PutKey(k identity.AccessKey) (err error) {
+	if k.Sealed, err = t.db.fresh(PurposeIdentity, k.Sealed); err != nil {
+		return fmt.Errorf("access key %s: %w", k.ID, err)
+	}
 	return t.put("access key", k.ID, `UPDATE access_keys SET body = $2 WHERE id = $1`, k, k.ID)
 }
 

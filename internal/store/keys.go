@@ -17,15 +17,16 @@ func (db *DB) Keys() keys.Store { return keyStore{db} }
 type keyStore struct{ db *DB }
 
 func (s keyStore) Update(ctx context.Context, fn func(keys.Tx) error) error {
-	return s.db.update(ctx, func(tx *sql.Tx) error { return fn(keyTx{ctx, tx}) })
+	return s.db.update(ctx, func(tx *sql.Tx) error { return fn(keyTx{s.db, ctx, tx}) })
 }
 
 func (s keyStore) View(ctx context.Context, fn func(keys.Tx) error) error {
-	return s.db.view(ctx, func(tx *sql.Tx) error { return fn(keyTx{ctx, tx}) })
+	return s.db.view(ctx, func(tx *sql.Tx) error { return fn(keyTx{s.db, ctx, tx}) })
 }
 
 // A keyTx lives as long as one call of Update or View, and so may hold its context.
 type keyTx struct {
+	db  *DB
 	ctx context.Context
 	tx  *sql.Tx
 }
@@ -110,9 +111,13 @@ func (t keyTx) PutKey(k keys.Key) error {
 		if err != nil {
 			return fmt.Errorf("write material %s of key %s: %w", m.ID, k.ID, err)
 		}
+		sealed, err := t.db.fresh(PurposeKeys, m.Sealed)
+		if err != nil {
+			return fmt.Errorf("write material %s of key %s: %w", m.ID, k.ID, err)
+		}
 		err = t.exec(`INSERT INTO kms_materials (account, region, key_id, id, place, created, sealed, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 			ON CONFLICT (account, region, key_id, id) DO UPDATE SET created = excluded.created, sealed = excluded.sealed, body = excluded.body`,
-			k.Account, k.Region, k.ID, m.ID, i, m.Created.UnixMilli(), m.Sealed, body)
+			k.Account, k.Region, k.ID, m.ID, i, m.Created.UnixMilli(), sealed, body)
 		if err != nil {
 			return fmt.Errorf("write material %s of key %s: %w", m.ID, k.ID, err)
 		}

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
@@ -32,9 +33,14 @@ var ErrNewer = errors.New("the database was written by a newer version of boreal
 // commit. What a nil error has answered survives a crash of the process and of
 // the machine.
 type DB struct {
-	write *sql.DB // one connection
-	read  *sql.DB // a pool
+	write  *sql.DB // one connection
+	read   *sql.DB // a pool
+	reseal Reseal  // for what is written; nil leaves it as it is
 }
+
+// writePatience is how long a writer waits for another process that looks into
+// the database. There should be none.
+const writePatience = 10 * time.Second
 
 // Open opens the database file at path, making it and bringing its schema up to
 // date as needed. Only one process may hold it: the caller locks the data
@@ -65,7 +71,7 @@ func Open(ctx context.Context, path string) (*DB, error) {
 func dsn(path, lock string) string {
 	q := url.Values{
 		"_txlock": {lock},
-		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "secure_delete(1)", "foreign_keys(1)", "busy_timeout(10000)"},
+		"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "secure_delete(1)", "foreign_keys(1)", fmt.Sprintf("busy_timeout(%d)", writePatience.Milliseconds())},
 	}
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }
