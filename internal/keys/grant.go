@@ -138,6 +138,14 @@ func (v *View) grantsFor(t target, a ask) []policy.Grant {
 // tokenContext is what grant tokens are sealed for.
 var tokenContext = seal.Context("kms grant token v1")
 
+// tokens seals what callers keep.
+func (s *Service) tokens() Sealer {
+	if s.Tokens != nil {
+		return s.Tokens
+	}
+	return s.Sealer
+}
+
 // token makes a token that names g. Tokens are not kept: each is a sealed name
 // and holds as long as the grant does.
 func (s *Service) token(g *Grant) (string, error) {
@@ -145,7 +153,7 @@ func (s *Service) token(g *Grant) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("make grant token: %w", err)
 	}
-	sealed, err := s.Sealer.Seal(name, tokenContext)
+	sealed, err := s.tokens().Seal(name, tokenContext)
 	if err != nil {
 		return "", fmt.Errorf("make grant token: %w", err)
 	}
@@ -158,7 +166,7 @@ func (s *Service) readToken(token string) (Ref, string, error) {
 	if err != nil {
 		return Ref{}, "", &types.InvalidGrantTokenException{}
 	}
-	name, err := s.Sealer.Open(sealed, tokenContext)
+	name, err := s.tokens().Open(sealed, tokenContext)
 	if err != nil {
 		return Ref{}, "", &types.InvalidGrantTokenException{}
 	}

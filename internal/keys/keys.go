@@ -64,7 +64,11 @@ type Service struct {
 	Principals Principals
 	Audit      Audit
 	Sealer     Sealer
-	Now        func() time.Time
+	// Tokens seals what callers keep, such as grant tokens, so that it opens longer
+	// than what Sealer seals, which is sealed again when the root key changes.
+	// Sealer does it if it is nil.
+	Tokens Sealer
+	Now    func() time.Time
 
 	cache cache
 }

@@ -236,6 +236,9 @@ func Destroy(path string) error {
 	return durable.SyncDir(filepath.Dir(path))
 }
 
+// Rename moves a root key's file, durably.
+func Rename(from, to string) error { return durable.Rename(from, to) }
+
 // fileFormat names the form of files of wrapped root keys, and its version.
 const fileFormat = "borealis root key 2"
 

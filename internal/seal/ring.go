@@ -41,6 +41,15 @@ func keep(root *Root) keptAs {
 // Newest is the root that seals.
 func (r *Ring) Newest() *Root { return (*r.roots.Load())[0].Root }
 
+// Older are the other roots, the newest first.
+func (r *Ring) Older() []*Root {
+	var all []*Root
+	for _, k := range (*r.roots.Load())[1:] {
+		all = append(all, k.Root)
+	}
+	return all
+}
+
 // Add makes root the one that seals. What is sealed under the others still opens.
 func (r *Ring) Add(root *Root) {
 	r.mu.Lock()
@@ -49,12 +58,17 @@ func (r *Ring) Add(root *Root) {
 	r.roots.Store(&all)
 }
 
-// Drop forgets all roots but the newest: what is sealed under them does not open
+// Drop forgets roots, but for the newest: what is sealed under them does not open
 // any more.
-func (r *Ring) Drop() {
+func (r *Ring) Drop(roots ...*Root) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := slices.Clone((*r.roots.Load())[:1])
+	for _, k := range (*r.roots.Load())[1:] {
+		if !slices.Contains(roots, k.Root) {
+			all = append(all, k)
+		}
+	}
 	r.roots.Store(&all)
 }
 

@@ -116,6 +116,24 @@ func (s *Server) operator() http.Handler {
 		list, err := s.Accounts(r.Context())
 		answer(w, list, err)
 	})
+	mux.HandleFunc("GET /seal", func(w http.ResponseWriter, r *http.Request) {
+		sealed, err := s.Seal(r.Context())
+		answer(w, sealed, err)
+	})
+	mux.HandleFunc("POST /seal", func(w http.ResponseWriter, r *http.Request) {
+		var n NewRootKey
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&n); err != nil {
+			answer(w, nil, err)
+			return
+		}
+		// With very many secrets it takes longer than other answers.
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil {
+			answer(w, nil, err)
+			return
+		}
+		sealed, err := s.ReplaceRootKey(r.Context(), n)
+		answer(w, sealed, err)
+	})
 	return mux
 }
 
@@ -176,6 +194,21 @@ func (r *remote) CreateRootKey(ctx context.Context, account string) (a Account, 
 func (r *remote) Accounts(ctx context.Context) (list []Account, err error) {
 	err = r.ask(ctx, http.MethodGet, "/accounts", nil, &list)
 	return list, err
+}
+
+func (r *remote) Seal(ctx context.Context) (out Seal, err error) {
+	err = r.ask(ctx, http.MethodGet, "/seal", nil, &out)
+	return out, err
+}
+
+func (r *remote) ReplaceRootKey(ctx context.Context, n NewRootKey) (out Seal, err error) {
+	body, err := json.Marshal(n)
+	if err != nil {
+		return out, err
+	}
+	defer clear(body)
+	err = r.ask(ctx, http.MethodPost, "/seal", bytes.NewReader(body), &out)
+	return out, err
 }
 
 func (r *remote) Endpoint() string { return r.endpoint }

@@ -24,6 +24,11 @@ type Operator interface {
 	CreateRootKey(ctx context.Context, account string) (Account, error)
 	// Accounts lists the accounts.
 	Accounts(context.Context) ([]Account, error)
+	// Seal says how the secrets are sealed.
+	Seal(context.Context) (Seal, error)
+	// ReplaceRootKey makes another root key, seals everything under it and destroys
+	// the old one.
+	ReplaceRootKey(context.Context, NewRootKey) (Seal, error)
 	// Endpoint is the URL of the running server, "" if none runs.
 	Endpoint() string
 	io.Closer

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"syscall"
 	"time"
 
@@ -26,7 +28,7 @@ const (
 // answered; engines may come up after that. Errors are Open's, and those of the
 // address to listen on, which is taken before anything is changed.
 func Serve(ctx context.Context, cfg Config, ready func(url string)) (err error) {
-	s, root, err := lock(cfg)
+	s, err := lock(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -34,7 +36,7 @@ func Serve(ctx context.Context, cfg Config, ready func(url string)) (err error) 
 	l, err := listen(ctx, cfg.Listen)
 	if err == nil {
 		defer l.Close()
-		err = s.open(ctx, root)
+		err = s.open(ctx)
 	}
 	if err == nil {
 		err = s.run(ctx, l, ready)
@@ -79,6 +81,7 @@ func (s *Server) run(ctx context.Context, l net.Listener, ready func(url string)
 	}
 	defer door.remove()
 	g, ctx := errgroup.WithContext(ctx)
+	context.AfterFunc(ctx, s.stop)
 	g.Go(func() error { return serve(ctx, gateway.NewServer(s.gateway, s.cfg.Log), l) })
 	g.Go(func() error { return serve(ctx, s.operatorServer(), door.listener) })
 	g.Go(func() error { return s.clusters.Run(ctx) })
@@ -133,20 +136,45 @@ func (s *Server) collect(ctx context.Context) {
 	}
 }
 
-// sweep deletes keys whose waiting period is over.
+// sweep deletes keys whose waiting period is over, and what is left of secrets
+// that were deleted or replaced.
 func (s *Server) sweep(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
-		if _, err := s.keys.Sweep(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			s.cfg.Log.ErrorContext(ctx, "keys due for deletion are not deleted yet", "err", err)
-		}
+		s.sweepOnce(ctx, time.Now())
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
 	}
+}
+
+func (s *Server) sweepOnce(ctx context.Context, now time.Time) {
+	if _, err := s.keys.Sweep(ctx, now); err != nil && ctx.Err() == nil {
+		s.cfg.Log.ErrorContext(ctx, "keys due for deletion are not deleted yet", "err", err)
+	}
+	if err := s.scrub(ctx); err != nil && ctx.Err() == nil {
+		s.cfg.Log.WarnContext(ctx, "deleted secrets may still be in the database's log; the next minute tries again", "err", err)
+	}
+}
+
+// scrub empties the database's log, if there is anything in it: who deletes a
+// secret need not think of that.
+func (s *Server) scrub(ctx context.Context) error {
+	info, err := os.Stat(s.dir.join("borealis.db-wal"))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	done, err := s.db.Scrub(ctx)
+	if err == nil && !done {
+		err = errors.New("somebody reads it")
+	}
+	return err
 }
 
 // prepare makes the engines' templates, so that the first cluster does not wait

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"borealis/internal/audit"
@@ -40,6 +41,14 @@ type Config struct {
 	RootKey string
 	// Init makes Data and RootKey where they do not exist.
 	Init bool
+	// RootKeyWrap says how a root key that Init makes is kept: none (also if it is
+	// empty), passphrase, the ARN of an upstream KMS's key, or a PKCS#11 URI.
+	RootKeyWrap string
+	// RootKeyEndpoint is the URL of that KMS. If it is empty the SDK finds it.
+	RootKeyEndpoint string
+	// Passphrase returns the passphrase of the root key, if it has one; isNew says
+	// that it is to be chosen. It is asked once at most, and may be nil.
+	Passphrase func(ctx context.Context, isNew bool) (seal.Plaintext, error)
 	// Listen is the address to serve on. DefaultListen if empty.
 	Listen string
 	// Bootstrap is a JSON file of accounts to make if they do not exist.
@@ -73,17 +82,28 @@ type Server struct {
 	engines  *postgres.Engines
 	volumes  *volume.Engine
 	gateway  *gateway.Gateway
+
+	rootKey *keyHolder
+	roots   *seal.Ring // seals what is stored
+	tokens  *seal.Ring // seals what clients keep
+
+	// replacing is held by who replaces the root key, and by Close, which ends
+	// stopping before.
+	replacing sync.Mutex
+	stopping  context.Context
+	stop      context.CancelFunc
+	fault     func(step string) error // of tests; nil otherwise
 }
 
 // Open opens the data directory and puts the services together, starting
 // nothing. Its errors say what to do; see ErrLocked, ErrNotInitialized,
 // ErrFormat and ErrRootKey. What it refuses to open it has not changed.
 func Open(ctx context.Context, cfg Config) (*Server, error) {
-	s, root, err := lock(cfg)
+	s, err := lock(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.open(ctx, root); err != nil {
+	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -91,33 +111,40 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 
 // lock makes sure of all that can be made sure of without changing anything,
 // and takes the data directory.
-func lock(cfg Config) (*Server, rootKeyFile, error) {
+func lock(ctx context.Context, cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	root, rootErr := readRootKey(cfg.RootKey, cfg.Data, cfg.Init)
-	dir, err := openDataDir(cfg.Data, cfg.Init && rootErr == nil)
-	switch {
-	case err == nil && rootErr == nil:
-		return &Server{cfg: cfg, dir: dir}, root, nil
-	case err == nil: // it matters only where nobody else has the directory
-		return nil, root, errors.Join(rootErr, dir.close())
-	case cfg.Init && rootErr != nil && errors.Is(err, ErrNotInitialized):
-		return nil, root, rootErr
+	key, keyErr := readRootKey(cfg)
+	if keyErr == nil && cfg.Init {
+		keyErr = key.open(ctx) // before a directory is made that it does not open
 	}
-	return nil, root, err
+	dir, err := openDataDir(cfg.Data, cfg.Init && keyErr == nil)
+	switch {
+	case err == nil && keyErr == nil:
+		s := &Server{cfg: cfg, dir: dir, rootKey: key}
+		s.stopping, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+		return s, nil
+	case err == nil: // it matters only where nobody else has the directory
+		return nil, errors.Join(keyErr, dir.close())
+	case cfg.Init && keyErr != nil && errors.Is(err, ErrNotInitialized):
+		return nil, keyErr
+	}
+	return nil, err
 }
 
 // open opens what is in the data directory.
-func (s *Server) open(ctx context.Context, key rootKeyFile) (err error) {
+func (s *Server) open(ctx context.Context) (err error) {
+	if err := s.rootKey.open(ctx); err != nil {
+		return err
+	}
 	if err := s.dir.initialize(); err != nil {
 		return err
 	}
 	if s.db, err = store.Open(ctx, s.dir.join("borealis.db")); err != nil {
 		return err
 	}
-	root, err := key.unlock(ctx, s.db)
-	if err != nil {
+	if err := s.unseal(ctx); err != nil {
 		return err
 	}
 	if s.audit, err = audit.Open(s.dir.join("audit/decisions.jsonl")); err != nil {
@@ -134,15 +161,15 @@ func (s *Server) open(ctx context.Context, key rootKeyFile) (err error) {
 		return err
 	}
 	s.volumes = volume.New(files)
-	s.wire(root)
+	s.wire()
 	return s.bootstrap(ctx)
 }
 
 // wire makes the services and tells them of each other.
-func (s *Server) wire(root *seal.Root) {
-	s.identity = &identity.Service{Store: s.db.Identity(), Audit: s.audit, Sealer: root.Derive("identity"), Now: time.Now}
-	sts := &sessions.Service{Principals: principals{s.identity}, Policies: s.identity, Audit: s.audit, Sealer: root.Derive("sessions"), Now: time.Now}
-	s.keys = &keys.Service{Store: s.db.Keys(), Policies: s.identity, Principals: s.identity, Audit: s.audit, Sealer: root.Derive("keys"), Now: time.Now}
+func (s *Server) wire() {
+	s.identity = &identity.Service{Store: s.db.Identity(), Audit: s.audit, Sealer: s.roots.Derive(store.PurposeIdentity), Now: time.Now}
+	sts := &sessions.Service{Principals: principals{s.identity}, Policies: s.identity, Audit: s.audit, Sealer: s.tokens.Derive("sessions"), Now: time.Now}
+	s.keys = &keys.Service{Store: s.db.Keys(), Policies: s.identity, Principals: s.identity, Audit: s.audit, Sealer: s.roots.Derive(store.PurposeKeys), Tokens: s.tokens.Derive("keys"), Now: time.Now}
 	s.clusters = &clusters.Service{
 		Store: s.db.Clusters(), Policies: s.identity, Audit: s.audit,
 		Keys:    func(c cloud.Caller) clusters.Keys { return s.keys.As(c) },
@@ -169,6 +196,9 @@ func services(k *keys.Service, c *clusters.Service, i *identity.Service, s *sess
 
 // Close stops the engines and ends the use of the data directory.
 func (s *Server) Close() error {
+	s.stop()
+	s.replacing.Lock() // it stops between two steps
+	defer s.replacing.Unlock()
 	var errs []error
 	if s.engines != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), engineGrace)
