@@ -12,6 +12,7 @@ var arrows = map[string]string{
 	"internal/cloud":               "",
 	"internal/durable":             "",
 	"internal/seal":                "",
+	"internal/rootkey":             "durable seal",
 	"internal/api":                 "",
 	"internal/policy":              "cloud",
 	"internal/sigv4":               "cloud",
