@@ -13,73 +13,69 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"borealis/e2e/local"
 )
 
-// prepare signs the requests that drive sends, so that the client has nothing
-// left to do but to write and read.
-func (t *target) prepare(ctx context.Context, url string, k local.AccessKey, keyID string) error {
-	t.address, t.requests = strings.TrimPrefix(url, "http://"), nil
-	for i := range 64 {
-		req, err := kmsRequest(ctx, k, url, "GenerateDataKey", map[string]any{
-			"KeyId": keyID, "KeySpec": "AES_256",
-			"EncryptionContext": map[string]string{"app": "bench", "row": fmt.Sprint(i)},
-		})
-		if err != nil {
-			return err
-		}
-		var wire bytes.Buffer
-		if err := req.Write(&wire); err != nil {
-			return err
-		}
-		t.requests = append(t.requests, wire.Bytes())
-	}
-	return nil
+// A sent is how long requests took, sorted, and all of them together.
+type sent struct {
+	took    []time.Duration
+	elapsed time.Duration
 }
 
 // drive sends requests for a while over as many connections as concurrency says,
-// each waiting for its answer. It returns the sorted times of all answers.
-func (t *target) drive(ctx context.Context, long time.Duration) ([]time.Duration, time.Duration, error) {
+// each waiting for its answer.
+func drive(ctx context.Context, address string, requests [][]byte, concurrency int, long time.Duration) (sent, error) {
 	began := time.Now()
 	each := make([][]time.Duration, concurrency)
 	g, ctx := errgroup.WithContext(ctx)
 	for i := range concurrency {
 		g.Go(func() (err error) {
-			each[i], err = t.lane(ctx, i, began.Add(long))
+			l := lane{address: address, requests: requests, next: i, step: 1, end: began.Add(long)}
+			if len(requests) > 1000 { // each lane has its own, as far as they go
+				l.step = concurrency
+			}
+			each[i], err = l.run(ctx)
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, 0, err
+		return sent{}, err
 	}
-	elapsed := time.Since(began)
-	all := slices.Concat(each...)
-	slices.Sort(all)
-	if len(all) == 0 {
-		return nil, 0, errors.New("no answer in time")
+	s := sent{slices.Concat(each...), time.Since(began)}
+	slices.Sort(s.took)
+	if len(s.took) == 0 {
+		return s, errors.New("no answer in time")
 	}
-	return all, elapsed, nil
+	return s, nil
 }
 
-// lane is what one connection does. A server that closes it after an answer
-// gets another.
-func (t *target) lane(ctx context.Context, i int, end time.Time) ([]time.Duration, error) {
+// A lane is one connection: requests go one after the other.
+type lane struct {
+	address    string
+	requests   [][]byte
+	next, step int
+	end        time.Time
+}
+
+// run sends requests until the end. A server that closes the connection after an
+// answer gets another.
+func (l *lane) run(ctx context.Context) ([]time.Duration, error) {
 	var took []time.Duration
-	for time.Now().Before(end) {
-		c, err := new(net.Dialer).DialContext(ctx, "tcp", t.address)
+	now := time.Now()
+	for len(took) == 0 || now.Before(l.end) { // one, at least
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", l.address)
 		if err != nil {
 			return nil, err
 		}
 		r := bufio.NewReader(c)
-		for open := true; open && time.Now().Before(end) && err == nil; i++ {
-			began := time.Now()
-			if _, err = c.Write(t.requests[i%len(t.requests)]); err == nil {
+		for open := true; open && (len(took) == 0 || now.Before(l.end)) && err == nil && ctx.Err() == nil; l.next += l.step {
+			began := now
+			if _, err = c.Write(l.requests[l.next%len(l.requests)]); err == nil {
 				open, err = readAnswer(r)
 			}
-			took = append(took, time.Since(began))
+			now = time.Now()
+			took = append(took, now.Sub(began))
 		}
-		if err = errors.Join(err, c.Close()); err != nil {
+		if err = errors.Join(err, c.Close(), context.Cause(ctx)); err != nil {
 			return nil, err
 		}
 	}

@@ -24,6 +24,7 @@ type bench struct {
 
 	Machine string   `json:"machine"`
 	Figures []figure `json:"figures"`
+	Loads   []load   `json:"loads,omitempty"`
 	Missing []string `json:"missing,omitempty"` // peers that are not on this machine
 }
 
@@ -89,10 +90,24 @@ func (b *bench) print(out io.Writer) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	b.printLoads(out)
 	for _, m := range b.Missing {
 		fmt.Fprintln(out, "\n"+m)
 	}
 	return nil
+}
+
+// printLoads writes the loads as a table in Markdown.
+func (b *bench) printLoads(out io.Writer) {
+	if len(b.Loads) == 0 {
+		return
+	}
+	fmt.Fprintln(out, "\n| operation | at once | server | requests/s | p50 | p99 | processor time of a request |")
+	fmt.Fprintln(out, "|---|---|---|---|---|---|---|")
+	for _, l := range b.Loads {
+		fmt.Fprintf(out, "| %s | %d | %s | %.0f | %s ms | %s ms | %s µs |\n",
+			l.Operation, l.Concurrency, l.Server, l.Rate, number(l.P50), number(l.P99), number(l.CPU))
+	}
 }
 
 // number is v with three digits that mean something.

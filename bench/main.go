@@ -32,7 +32,7 @@ type benchmark struct {
 var benchmarks = []benchmark{
 	{"start", "serve from exec to the first answered request", benchStart},
 	{"cluster", "CreateDBCluster and CreateDBInstance until available, and memory of idle engines", benchCluster},
-	{"kms", "GenerateDataKey at concurrency 8", benchKMS},
+	{"kms", "five operations at concurrency 1, 8 and 64", benchKMS},
 	{"snapshot", "snapshot, copy and restore of a pgbench database", benchSnapshot},
 	{"share", "borealis share from end to end", benchShare},
 }
@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	b := &bench{progress: os.Stderr}
 	fl.StringVar(&b.binary, "borealis", "bin/borealis", "the borealis program")
 	fl.IntVar(&b.starts, "starts", 11, "how often to start each server")
-	fl.DurationVar(&b.load, "load", 3*time.Second, "how long to load each server, three times")
+	fl.DurationVar(&b.load, "load", time.Second/2, "how long to load each server with each operation, three times")
 	fl.IntVar(&b.scale, "scale", 13, "pgbench scale of the database to snapshot; 13 is about 200 MB")
 	pattern := fl.String("run", ".", "regular expression of the benchmarks to run")
 	asJSON := fl.Bool("json", false, "print JSON in place of a table")

@@ -44,6 +44,7 @@ var arrows = map[string]string{
 	"e2e/story":                    "*",
 	"bench":                        "*",
 	"bench/bare":                   "",
+	"bench/barekms":                "cloud sigv4",
 }
 
 func TestArrows(t *testing.T) {
