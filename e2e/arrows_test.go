@@ -20,7 +20,7 @@ var arrows = map[string]string{
 	"internal/wire":                "",
 	"internal/wire/gen":            "",
 	"internal/material":            "seal",
-	"internal/keys":                "cloud api policy audit seal material",
+	"internal/keys":                "cloud api policy audit seal material attestation",
 	"internal/identity":            "cloud api policy audit",
 	"internal/sessions":            "cloud api policy audit",
 	"internal/clusters":            "cloud api policy audit",
@@ -45,6 +45,9 @@ var arrows = map[string]string{
 	"bench":                        "*",
 	"bench/bare":                   "",
 	"bench/barekms":                "cloud sigv4",
+
+	"internal/attestation":                 "seal",
+	"internal/attestation/attestationtest": "",
 }
 
 func TestArrows(t *testing.T) {
