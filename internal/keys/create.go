@@ -24,6 +24,9 @@ func (v *View) CreateKey(ctx context.Context, in *kms.CreateKeyInput) (*kms.Crea
 	if err := offered(in); err != nil {
 		return nil, err
 	}
+	if string(in.Origin) == imported && !takesImports(spec) {
+		return nil, invalid("KeySpec %s is not supported for Origin EXTERNAL", spec)
+	}
 	if err := v.mayCreate(ctx, in, spec, usage); err != nil {
 		return nil, err
 	}
@@ -44,15 +47,26 @@ func (v *View) CreateKey(ctx context.Context, in *kms.CreateKeyInput) (*kms.Crea
 			return nil, err
 		}
 	}
-	m, err := v.newMaterial(ctx, &k)
-	if err != nil {
+	if err := v.supply(ctx, &k, string(in.Origin)); err != nil {
 		return nil, err
 	}
-	k.addMaterial(m)
 	if err := v.write(ctx, func(tx *change) error { return tx.PutKey(k) }); err != nil {
 		return nil, err
 	}
 	return &kms.CreateKeyOutput{KeyMetadata: k.metadata()}, nil
+}
+
+// supply gives k, which is new, its first material, if that does not come from
+// outside.
+func (v *View) supply(ctx context.Context, k *Key, origin string) error {
+	if origin == imported {
+		return v.awaitImport(k)
+	}
+	m, err := v.newMaterial(ctx, k)
+	if err == nil {
+		k.addMaterial(m)
+	}
+	return err
 }
 
 // sortOf is what sort of key is asked for.
@@ -81,7 +95,7 @@ func sortOf(in *kms.CreateKeyInput) (material.Spec, material.Usage, error) {
 // offered refuses the sorts of key that this server does not have.
 func offered(in *kms.CreateKeyInput) error {
 	switch {
-	case in.Origin != "" && string(in.Origin) != defaultOrigin:
+	case !slices.Contains([]string{"", defaultOrigin, imported}, string(in.Origin)):
 		return unsupported("This server does not offer keys of origin %s yet.", in.Origin)
 	case in.CustomKeyStoreId != nil || in.XksKeyId != nil:
 		return unsupported("This server does not offer custom key stores yet.")
@@ -92,7 +106,7 @@ func offered(in *kms.CreateKeyInput) error {
 }
 
 func (v *View) mayCreate(ctx context.Context, in *kms.CreateKeyInput, spec material.Spec, usage material.Usage) error {
-	c := specContext(spec, usage, defaultOrigin, false)
+	c := specContext(spec, usage, cmp.Or(string(in.Origin), defaultOrigin), false)
 	maps.Copy(c, tagContext(in.Tags))
 	c["kms:BypassPolicyLockoutSafetyCheck"] = []string{strconv.FormatBool(in.BypassPolicyLockoutSafetyCheck)}
 	return v.allow(ctx, "CreateKey", "*", c)
@@ -132,13 +146,4 @@ func (v *View) ListKeys(ctx context.Context, in *kms.ListKeysInput) (*kms.ListKe
 		out.Keys = append(out.Keys, types.KeyListEntry{KeyId: new(id), KeyArn: new(v.home().key(id))})
 	}
 	return out, nil
-}
-
-// GetKeyRotationStatus says that the key is not rotated.
-func (v *View) GetKeyRotationStatus(ctx context.Context, in *kms.GetKeyRotationStatusInput) (*kms.GetKeyRotationStatusOutput, error) {
-	t, err := v.open(ctx, ask{action: "GetKeyRotationStatus", key: str(in.KeyId)})
-	if err != nil {
-		return nil, err
-	}
-	return &kms.GetKeyRotationStatusOutput{KeyId: new(t.ARN())}, nil
 }

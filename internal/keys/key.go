@@ -93,11 +93,15 @@ type Key struct {
 	MultiRegion *MultiRegion `json:",omitempty"`
 	Rotation    Rotation     `json:",omitzero"`
 
-	// Materials are the key's materials, oldest first. All of them decrypt.
+	// Materials are the key's materials, oldest first. All of them decrypt but one
+	// that comes after the current one: it was imported and waits for rotation.
 	Materials []Material `json:"-"`
 	// Current is the id of the material that encrypts. It is "" as long as a key
 	// whose material is imported has had none.
 	Current string
+	// Naming is the sealed secret from which the ids of imported materials follow;
+	// nil unless Origin is EXTERNAL. A multi-Region family has the same.
+	Naming []byte `json:",omitempty"`
 }
 
 // MultiRegion says what a multi-Region key belongs to: the keys of one account
@@ -113,9 +117,6 @@ type Rotation struct {
 	Next   time.Time // when it is due; zero if Period is 0
 }
 
-// Due is when the service has something to do with k by itself, or zero.
-func (k *Key) Due() time.Time { return k.Deletion }
-
 // A Tag is a tag of a key.
 type Tag struct{ Key, Value string }
 
@@ -127,6 +128,14 @@ type Material struct {
 	// Sealed is the secret, encoded as package material does, sealed for this key
 	// and this id only. It is nil when there is none (any more).
 	Sealed []byte `json:"-"`
+	// Rotated is when a rotation, of this type, made the material the current one.
+	// It is zero for the first material, and for one that waits for rotation.
+	Rotated  time.Time          `json:",omitzero"`
+	Rotation types.RotationType `json:",omitempty"`
+	// ValidTo is when imported material expires; zero for never, and if there is no
+	// secret. Description is its owner's.
+	ValidTo     time.Time `json:",omitzero"`
+	Description string    `json:",omitempty"`
 }
 
 // An Alias is another name of a key.
@@ -232,6 +241,7 @@ func (k *Key) metadata() *types.KeyMetadata {
 	if k.symmetric() {
 		m.CurrentKeyMaterialId = k.current()
 	}
+	k.describeImport(m)
 	if k.State == PendingDeletion {
 		m.DeletionDate = new(k.Deletion)
 	}

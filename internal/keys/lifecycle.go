@@ -10,7 +10,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
-	"borealis/internal/audit"
 	"borealis/internal/cloud"
 	"borealis/internal/policy"
 )
@@ -113,7 +112,7 @@ func (v *View) ScheduleKeyDeletion(ctx context.Context, in *kms.ScheduleKeyDelet
 		if err := checkWindow(days); err != nil {
 			return nil, err
 		}
-		due := v.now().Add(time.Duration(days) * 24 * time.Hour)
+		due := v.now().Add(time.Duration(days) * day)
 		out.DeletionDate = &due
 		return edit(func(k *Key) { k.State, k.Deletion, k.Window = PendingDeletion, due, days }), nil
 	})
@@ -135,62 +134,17 @@ func checkWindow(days int32) error {
 	return nil
 }
 
-// CancelKeyDeletion takes back ScheduleKeyDeletion; the key is left disabled.
+// CancelKeyDeletion takes back ScheduleKeyDeletion; the key is left disabled, or
+// without the material that it lacks.
 func (v *View) CancelKeyDeletion(ctx context.Context, in *kms.CancelKeyDeletionInput) (*kms.CancelKeyDeletionOutput, error) {
 	t, err := v.update(ctx, ask{action: "CancelKeyDeletion", key: str(in.KeyId)}, func(target) (apply, error) {
-		return edit(func(k *Key) { k.State, k.Deletion, k.Window = Disabled, time.Time{}, 0 }), nil
+		return edit(func(k *Key) {
+			k.State, k.Deletion, k.Window = Disabled, time.Time{}, 0
+			k.settle(v.now())
+		}), nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &kms.CancelKeyDeletionOutput{KeyId: new(t.ARN())}, nil
-}
-
-// Sweep deletes the keys whose day has come by now, with their material, aliases
-// and grants, and returns how many they were. It is safe to repeat, and a key
-// that is due is unusable whether it was swept or not.
-func (s *Service) Sweep(ctx context.Context, now time.Time) (int, error) {
-	deleted := 0
-	for {
-		var due []Ref
-		err := s.Store.View(ctx, func(tx Tx) (err error) {
-			due, err = tx.Due(now, 100)
-			return err
-		})
-		if err != nil {
-			return deleted, fmt.Errorf("list keys due for deletion: %w", err)
-		}
-		for _, r := range due {
-			if err := s.destroy(ctx, r, now); err != nil {
-				return deleted, fmt.Errorf("delete key %s: %w", r.ARN(), err)
-			}
-			deleted++
-		}
-		if len(due) == 0 {
-			return deleted, nil
-		}
-	}
-}
-
-// destroy deletes a key that is due.
-func (s *Service) destroy(ctx context.Context, r Ref, now time.Time) error {
-	err := s.Audit.Record(audit.Event{
-		Time:   now,
-		Caller: cloud.Caller{Kind: cloud.Service, ARN: "kms.amazonaws.com", Service: "kms.amazonaws.com", Region: r.Region},
-		Action: "kms:DeleteKey", Resource: r.ARN(), Owner: r.Account, Allowed: true, Unasked: true,
-		Reason: "the waiting period of ScheduleKeyDeletion is over",
-	})
-	if err != nil {
-		return err
-	}
-	return s.write(ctx, func(tx *change) error {
-		k, err := tx.Key(r)
-		if isNotFound(err) || err == nil && (k.State != PendingDeletion || now.Before(k.Deletion)) {
-			return nil // somebody was quicker
-		}
-		if err != nil {
-			return err
-		}
-		return tx.DeleteKey(r)
-	})
 }

@@ -91,6 +91,7 @@ func (v *View) unborn(n name) (target, error) {
 	k := v.newKey(n.Place, material.SymmetricDefault, material.EncryptDecrypt)
 	m := managedKeys[n.alias]
 	k.Manager, k.Description, k.Policy = AWS, m.description, m.policyText(n.Place)
+	k.Rotation = every(defaultPeriod, k.Created)
 	l := &loaded{Key: k, context: keyContext(&k, []Alias{{Name: n.alias}})}
 	var err error
 	if l.policy, err = policy.Parse("key policy of "+k.ARN(), k.Policy); err != nil {

@@ -123,6 +123,6 @@ func (v *View) findKey(ctx context.Context, t target) (target, error) {
 	case err != nil:
 		return target{}, err
 	}
-	t.loaded, t.arn = l, l.ARN()
+	t.loaded, t.arn = l.at(v.Now()), l.ARN()
 	return t, nil
 }

@@ -29,10 +29,10 @@ type Tx interface {
 	KeyOfMaterial(near cloud.Region, id string) (Ref, error)
 	// Keys lists the keys of a place, by id.
 	Keys(p Place, after string, n int) ([]string, error)
-	// Due lists keys whose Due is set and not after now, the earliest first.
-	Due(now time.Time, n int) ([]Ref, error)
-	// PutKey adds or replaces a key with its materials. Materials that k does not
-	// have any more stay.
+	// Due lists keys whose Due is set and not after now, by account, Region and id.
+	Due(now time.Time, after Ref, n int) ([]Ref, error)
+	// PutKey adds or replaces a key with its materials. Their order never changes;
+	// only the last may go.
 	PutKey(Key) error
 	// DeleteKey removes a key with its materials, aliases and grants.
 	DeleteKey(Ref) error

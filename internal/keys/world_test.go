@@ -39,6 +39,9 @@ type world struct {
 	dir  *directory
 	log  *eventLog
 
+	// theirs imports the material of the key that brought makes.
+	theirs *kms.ImportKeyMaterialInput
+
 	mu  sync.Mutex
 	now time.Time
 }

@@ -84,11 +84,13 @@ func (t keyTx) Keys(p keys.Place, after string, n int) ([]string, error) {
 	}, `SELECT id FROM kms_keys WHERE account = $1 AND region = $2 AND id > $3 ORDER BY id LIMIT $4`, p.Account, p.Region, after, n)
 }
 
-func (t keyTx) Due(now time.Time, n int) ([]keys.Ref, error) {
+func (t keyTx) Due(now time.Time, after keys.Ref, n int) ([]keys.Ref, error) {
 	return queryRows(t, func(scan func(...any) error) (r keys.Ref, err error) {
 		err = scan(&r.Account, &r.Region, &r.ID)
 		return r, err
-	}, `SELECT account, region, id FROM kms_keys WHERE due IS NOT NULL AND due <= $1 ORDER BY due LIMIT $2`, now.UnixMilli(), n)
+	}, `SELECT account, region, id FROM kms_keys
+		WHERE due IS NOT NULL AND due <= $1 AND (account, region, id) > ($2, $3, $4) ORDER BY account, region, id LIMIT $5`,
+		now.UnixMilli(), after.Account, after.Region, after.ID, n)
 }
 
 func (t keyTx) PutKey(k keys.Key) error {
@@ -105,6 +107,11 @@ func (t keyTx) PutKey(k keys.Key) error {
 		k.Account, k.Region, k.ID, k.Version, due, body)
 	if err != nil {
 		return fmt.Errorf("write key %s: %w", k.ID, err)
+	}
+	err = t.exec(`DELETE FROM kms_materials WHERE account = $1 AND region = $2 AND key_id = $3 AND place >= $4`,
+		k.Account, k.Region, k.ID, len(k.Materials))
+	if err != nil {
+		return fmt.Errorf("write materials of key %s: %w", k.ID, err)
 	}
 	for i, m := range k.Materials {
 		body, err := encodeBody(m)
