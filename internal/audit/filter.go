@@ -30,6 +30,8 @@ type Filter struct {
 	RequestID string
 	// Via is a service that passed the call on: "rds.amazonaws.com" or "rds".
 	Via string
+	// Texts are texts that a line has in it, wherever.
+	Texts []string
 
 	needles [][]byte // that a line which matches has in it; made once
 	made    bool
@@ -62,7 +64,7 @@ func (f *Filter) past(line []byte) bool {
 func (f *Filter) may(line []byte) bool {
 	if !f.made {
 		f.made = true
-		for _, s := range []string{string(f.Account), f.Principal, f.Resource, f.RequestID} {
+		for _, s := range append([]string{string(f.Account), f.Principal, f.Resource, f.RequestID}, f.Texts...) {
 			if s != "" {
 				b := appendString(nil, s)
 				f.needles = append(f.needles, b[1:len(b)-1])

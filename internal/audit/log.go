@@ -208,6 +208,14 @@ func (l *Log) Written() error {
 	return l.err
 }
 
+// Read opens the log for reading, with all that is recorded.
+func (l *Log) Read() (*Reader, error) {
+	if err := l.Written(); err != nil {
+		return nil, err
+	}
+	return OpenReader(l.path)
+}
+
 // Flush hands what is recorded to the operating system and syncs it to the disk.
 func (l *Log) Flush() error {
 	l.mu.Lock()

@@ -28,6 +28,9 @@ const (
 // ErrGone says that the file of a position is there no more: it was rotated away.
 var ErrGone = errors.New("this part of the audit log is there no more")
 
+// ErrPaused says that a Reader has read as much as its Budget allows.
+var ErrPaused = errors.New("the audit log was not read to its beginning")
+
 // A Position is the place of an event in the log. It stays the same when files
 // are rotated.
 type Position struct {
@@ -43,7 +46,10 @@ type Reader struct {
 	// Damaged counts the lines that were skipped because they are not whole: a
 	// crash leaves one.
 	Damaged int
+	// Budget is how many bytes Next reads before it pauses; 0 for no bound.
+	Budget int64
 
+	read  int64
 	files []*part // newest first; [0] is read
 }
 
@@ -157,12 +163,18 @@ func (r *Reader) Before(p Position) error {
 
 // Next returns the next event, going back in time, for which f's quick look says
 // that it may match, and which does. f may be nil. The error is io.EOF at the
-// log's beginning. What is damaged is skipped, and counted.
+// log's beginning, and ErrPaused when the Budget is used up; then it comes with
+// the position to go on from. What is damaged is skipped, and counted.
 func (r *Reader) Next(f *Filter) (*Entry, Position, error) {
 	for {
 		line, at, err := r.line()
 		if err != nil {
 			return nil, Position{}, err
+		}
+		if r.read += int64(len(line)); r.Budget > 0 && r.read > r.Budget {
+			r.read = 0
+			at.Offset += int64(len(line)) // this line is still to come
+			return nil, at, ErrPaused
 		}
 		if !whole(line) {
 			r.Damaged++

@@ -70,13 +70,13 @@ func (g *Gateway) route(r *http.Request, name string, body []byte) (Service, str
 		return Service{}, "", nil, wrongService("")
 	}
 	target := r.Header.Get("X-Amz-Target")
-	if prefix, op, _ := strings.Cut(target, "."); target != "" {
-		if s.wire.Protocol == wire.JSON && prefix == s.wire.Target {
+	if prefix, op := cutTarget(target); target != "" {
+		if s.wire.Protocol == wire.JSON && isTarget(prefix, s.wire) {
 			op, err := jsonOperation(r, s.wire, op)
 			return s, op, body, err
 		}
 		for _, other := range g.services {
-			if other.wire.Protocol == wire.JSON && prefix == other.wire.Target {
+			if other.wire.Protocol == wire.JSON && isTarget(prefix, other.wire) {
 				return Service{}, "", nil, wrongService(other.wire.Name)
 			}
 		}
@@ -88,6 +88,21 @@ func (g *Gateway) route(r *http.Request, name string, body []byte) (Service, str
 	form := parameters(r.URL.RawQuery, body)
 	op, err := queryOperation(s.wire, form)
 	return s, op, form, err
+}
+
+// cutTarget is an X-Amz-Target: what stands for the service, and the operation.
+func cutTarget(target string) (prefix, op string) {
+	i := strings.LastIndexByte(target, '.')
+	if i < 0 {
+		return target, ""
+	}
+	return target[:i], target[i+1:]
+}
+
+// isTarget says whether prefix stands for w. Of a name with dots some clients
+// send the last part alone.
+func isTarget(prefix string, w *wire.Service) bool {
+	return prefix == w.Target || prefix != "" && strings.HasSuffix(w.Target, "."+prefix)
 }
 
 func jsonOperation(r *http.Request, w *wire.Service, op string) (string, error) {

@@ -11,6 +11,7 @@ import (
 	"borealis/internal/identity"
 	"borealis/internal/keys"
 	"borealis/internal/sessions"
+	"borealis/internal/trail"
 )
 
 //go:generate go test -run ^TestAPIDocument$ -update .
@@ -47,7 +48,7 @@ func TestAPIDocument(t *testing.T) {
 // apiTable lists every operation that AWS has, by service, those served first.
 func apiTable() string {
 	var b strings.Builder
-	for _, s := range services(new(keys.Service), new(clusters.Service), new(identity.Service), new(sessions.Service)) {
+	for _, s := range services(new(keys.Service), new(clusters.Service), new(identity.Service), new(sessions.Service), new(trail.Service)) {
 		var served, not []string
 		for _, o := range s.Offers() {
 			if o.Served {
@@ -56,8 +57,16 @@ func apiTable() string {
 				not = append(not, o.Operation)
 			}
 		}
-		fmt.Fprintf(&b, "\n### %s: %d of %d operations\n\nServed: %s.\n\n", strings.ToUpper(s.Name()), len(served), len(served)+len(not), strings.Join(served, ", "))
+		fmt.Fprintf(&b, "\n### %s: %d of %d operations\n\nServed: %s.\n\n", title(s.Name()), len(served), len(served)+len(not), strings.Join(served, ", "))
 		fmt.Fprintf(&b, "<details><summary>Not served</summary>\n\n%s.\n\n</details>\n", strings.Join(not, ", "))
 	}
 	return b.String()
+}
+
+// title is a service's name as AWS writes it.
+func title(name string) string {
+	if name == "cloudtrail" {
+		return "CloudTrail"
+	}
+	return strings.ToUpper(name)
 }

@@ -20,6 +20,7 @@ import (
 	"borealis/internal/seal"
 	"borealis/internal/sessions"
 	"borealis/internal/store"
+	"borealis/internal/trail"
 	"borealis/internal/volume"
 	"borealis/internal/volume/disk"
 	"borealis/internal/wire"
@@ -178,19 +179,20 @@ func (s *Server) wire() {
 	}
 	s.gateway = gateway.New(gateway.Config{
 		Credentials: credentials{s.identity, sts},
-		Services:    services(s.keys, s.clusters, s.identity, sts),
+		Services:    services(s.keys, s.clusters, s.identity, sts, trail.New(s.identity, s.audit, time.Now)),
 		Audit:       s.audit,
 		Log:         s.cfg.Log,
 	})
 }
 
 // services puts the services behind the names that they have on the wire.
-func services(k *keys.Service, c *clusters.Service, i *identity.Service, s *sessions.Service) []gateway.Service {
+func services(k *keys.Service, c *clusters.Service, i *identity.Service, s *sessions.Service, t *trail.Service) []gateway.Service {
 	return []gateway.Service{
 		gateway.Serve(wire.KMS, keys.Ops, k.As),
 		gateway.Serve(wire.RDS, clusters.Ops, c.As),
 		gateway.Serve(wire.IAM, identity.Ops, i.As),
 		gateway.Serve(wire.STS, sessions.Ops, s.As),
+		gateway.Serve(wire.CloudTrail, trail.Ops, t.As),
 	}
 }
 

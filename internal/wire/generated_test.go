@@ -20,15 +20,18 @@ func TestTablesAreUpToDate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	services := []string{"cloudtrail", "kms", "rds", "iam", "sts"}
+	missing := ""
 	if _, err := os.Stat(filepath.Join(models, "kms.json")); err != nil {
-		t.Skipf("SKIPPED: the generated tables are not compared: no API models in %s; set BOREALIS_MODELS", models)
+		models, missing, services = "", models, services[:1]
 	}
 	dir := t.TempDir()
 	cmd := exec.Command("go", "run", "./gen", "-models", models, "-out", dir)
+	cmd.Env = append(os.Environ(), "BOREALIS_MODELS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("generate: %v\n%s", err, out)
 	}
-	for _, service := range []string{"kms", "rds", "iam", "sts"} {
+	for _, service := range services {
 		name := service + "_gen.go"
 		want, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
@@ -37,5 +40,8 @@ func TestTablesAreUpToDate(t *testing.T) {
 		if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s is not what the generator makes (%v): run go generate ./internal/wire", name, err)
 		}
+	}
+	if missing != "" {
+		t.Skipf("SKIPPED: the generated tables are not compared, but for cloudtrail: no API models in %s; set BOREALIS_MODELS", missing)
 	}
 }

@@ -1,0 +1,94 @@
+// Package trail is CloudTrail: the events of an account and Region, looked up in
+// the audit log. It writes nothing but the decisions about its own callers, and
+// shows nobody another account's side of an event.
+package trail
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/smithy-go"
+
+	"borealis/internal/api"
+	"borealis/internal/audit"
+	"borealis/internal/cloud"
+	"borealis/internal/policy"
+)
+
+// Policies knows what speaks for a caller on the caller's own side.
+type Policies interface {
+	// IdentityOf returns the caller's policies as they are now.
+	IdentityOf(context.Context, cloud.Caller) (policy.Identity, error)
+}
+
+// Log is the audit log.
+type Log interface {
+	// Record returns nil when the event is on record. Without a record nothing is told.
+	Record(audit.Event) error
+	// Read opens the log for reading, with all that is on record.
+	Read() (*audit.Reader, error)
+}
+
+// Service is the event history. All its fields are required. It is safe for
+// concurrent use.
+type Service struct {
+	Policies Policies
+	Log      Log
+	Now      func() time.Time
+
+	reading chan struct{} // holds one value for each request that reads
+}
+
+// maxReading is how many requests read the log at once; others wait.
+const maxReading = 2
+
+// New makes a Service.
+func New(p Policies, l Log, now func() time.Time) *Service {
+	return &Service{Policies: p, Log: l, Now: now, reading: make(chan struct{}, maxReading)}
+}
+
+// A View is the service as one caller sees it.
+type View struct {
+	*Service
+	caller cloud.Caller
+}
+
+// As is the service in the name of c.
+func (s *Service) As(c cloud.Caller) *View { return &View{s, c} }
+
+// Ops are the operations this service answers. An operation that is not here
+// does not exist; one that is here is authorized, audited and tested like the
+// rest.
+var Ops = map[string]api.Op[*View]{
+	"LookupEvents": api.Bind((*View).LookupEvents),
+}
+
+// authorize decides whether the caller may do action, and puts the decision on
+// record before anything is told.
+func (v *View) authorize(ctx context.Context, action string) error {
+	identity, err := v.Policies.IdentityOf(ctx, v.caller)
+	if err != nil {
+		return fmt.Errorf("policies of %s: %w", v.caller.ARN, err)
+	}
+	q := policy.Question{Caller: v.caller, Identity: identity, Action: action, Resource: "*", Owner: v.caller.Account, Now: v.Now()}
+	d := q.Decide()
+	err = v.Log.Record(audit.Event{
+		Time: q.Now, Caller: v.caller, Action: action, Resource: "*", Owner: q.Owner, Allowed: d.Allowed, Reason: d.String(),
+	})
+	if err != nil {
+		return fmt.Errorf("audit %s: %w", action, err)
+	}
+	if !d.Allowed {
+		return &denied{smithy.GenericAPIError{
+			Code:    "AccessDeniedException",
+			Message: "User: " + v.caller.ARN + " is not authorized to perform: " + action + " " + d.Because(),
+		}}
+	}
+	return nil
+}
+
+// denied is a refusal. It is cloud.ErrDenied too.
+type denied struct{ smithy.GenericAPIError }
+
+func (*denied) Unwrap() error { return cloud.ErrDenied }
