@@ -29,9 +29,16 @@ beforehand, from a bootstrap file:
   {"accounts": [{"id": "111122223333", "name": "prod",
     "access_key_id": "AKIA and 16 capitals or digits", "secret_access_key": "40 characters"}]}`
 
+// Bounds of what is kept of the audit log.
+const (
+	maxAuditSize = 64 << 10 // MiB
+	maxAuditKeep = 10_000
+)
+
 func newServe() *cobra.Command {
 	var cfg server.Config
 	var verbose bool
+	var auditSize int64
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve a self-hosted cloud with AWS's APIs",
@@ -41,6 +48,10 @@ func newServe() *cobra.Command {
   aws --profile prod rds describe-db-clusters`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if auditSize < 1 || auditSize > maxAuditSize || cfg.AuditKeep < 1 || cfg.AuditKeep > maxAuditKeep {
+				return usageErrorf("--audit-size is 1 to %d, and --audit-keep 1 to %d", maxAuditSize, maxAuditKeep)
+			}
+			cfg.AuditSize = auditSize << 20
 			level := slog.LevelInfo
 			if verbose {
 				level = slog.LevelDebug
@@ -60,6 +71,8 @@ func newServe() *cobra.Command {
 	fl.StringVar(&cfg.EngineUser, "engine-user", "", "`USER` that PostgreSQL servers run as when borealis is root (default postgres, else nobody)")
 	fl.StringVar(&cfg.PostgresBin, "postgres-bin", "", "`DIR` of the PostgreSQL programs to use (default: all versions that the system has)")
 	fl.BoolVar(&cfg.LateShareRefusal, "late-share-refusal", false, "let a snapshot under aws/rds be shared and refuse only its copy, as AWS was seen to do in 2019")
+	fl.Int64Var(&auditSize, "audit-size", server.DefaultAuditSize>>20, "`MIB` of the audit log in a file")
+	fl.IntVar(&cfg.AuditKeep, "audit-keep", server.DefaultAuditKeep, "`NUMBER` of older files of the audit log to keep")
 	fl.BoolVarP(&verbose, "verbose", "v", false, "log every request")
 	return c
 }

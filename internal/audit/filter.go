@@ -96,7 +96,7 @@ func (f *Filter) Match(e *Entry) bool {
 		(f.Principal == "" || f.principal(e)) &&
 		(f.Operation == "" || f.operation(e)) &&
 		(f.Resource == "" || slices.ContainsFunc(e.Resources(), func(d Decision) bool { return endsIn(d.Resource, f.Resource) })) &&
-		(f.Decision == "" || e.Denied() == (f.Decision == "denied")) &&
+		(f.Decision == "" || len(e.Decisions) > 0 && e.Denied() == (f.Decision == "denied")) &&
 		(f.Since.IsZero() || !e.Time.Before(f.Since)) &&
 		(f.Until.IsZero() || !e.Time.After(f.Until)) &&
 		(f.EventID == "" || f.event(e)) &&

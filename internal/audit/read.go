@@ -49,6 +49,7 @@ type Reader struct {
 	// Budget is how many bytes Next reads before it pauses; 0 for no bound.
 	Budget int64
 
+	path  string
 	read  int64
 	files []*part // newest first; [0] is read
 }
@@ -66,7 +67,7 @@ type part struct {
 
 // OpenReader opens the log at path for reading. A log that is not there is empty.
 func OpenReader(path string) (*Reader, error) {
-	r := new(Reader)
+	r := &Reader{path: path}
 	oldest, err := rotated(path)
 	if err != nil {
 		return nil, err

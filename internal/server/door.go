@@ -134,6 +134,9 @@ func (s *Server) operator() http.Handler {
 		sealed, err := s.ReplaceRootKey(r.Context(), n)
 		answer(w, sealed, err)
 	})
+	mux.HandleFunc("POST /audit/written", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, struct{}{}, s.audit.Written())
+	})
 	return mux
 }
 

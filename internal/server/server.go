@@ -29,6 +29,12 @@ import (
 // DefaultListen is where a server listens unless told otherwise.
 const DefaultListen = "127.0.0.1:4566"
 
+// What is kept of the audit log unless told otherwise.
+const (
+	DefaultAuditSize = 64 << 20
+	DefaultAuditKeep = 8
+)
+
 // Config is all there is to configure. The zero value of every field is the one
 // to use unless its comment says otherwise.
 type Config struct {
@@ -66,6 +72,11 @@ type Config struct {
 	// LateShareRefusal lets a snapshot under aws/rds be shared, and refuses only
 	// its copy.
 	LateShareRefusal bool
+	// AuditSize is how many bytes a file of the audit log has at most, and
+	// AuditKeep how many older files are kept beside the one that is written.
+	// DefaultAuditSize and DefaultAuditKeep if zero.
+	AuditSize int64
+	AuditKeep int
 	// Log gets what operators should know. slog.Default() if nil.
 	Log *slog.Logger
 }
@@ -148,7 +159,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if err := s.unseal(ctx); err != nil {
 		return err
 	}
-	if s.audit, err = audit.Open(s.dir.join("audit/decisions.jsonl")); err != nil {
+	if s.audit, err = audit.Open(s.dir.join(auditLog), s.cfg.auditOptions()...); err != nil {
 		return err
 	}
 	files, err := disk.Open(s.dir.join("volumes"))
