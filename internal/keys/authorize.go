@@ -138,7 +138,9 @@ func (v *View) decide(ctx context.Context, q policy.Question, t *target, a ask) 
 	}
 	q.Caller, q.Identity, q.Now = v.caller, identity, v.Now()
 	d := q.Decide()
-	t.event, t.at = uuid.NewString(), q.Now
+	if t.at = q.Now; rules[a.action].needs == onlyEnabled { // GetKeyLastUsage names the record
+		t.event = uuid.NewString()
+	}
 	e := audit.Event{
 		ID: t.event, Time: q.Now, Caller: v.caller, Action: q.Action, Resource: q.Resource,
 		Owner: q.Owner, Allowed: d.Allowed, Reason: d.String(), EncryptionContext: a.encryption,

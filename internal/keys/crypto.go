@@ -168,6 +168,7 @@ func (v *View) Encrypt(ctx context.Context, in *kms.EncryptInput) (*kms.EncryptO
 	if err != nil {
 		return nil, err
 	}
+	v.used(t, types.KeyLastUsageTrackingOperationEncrypt)
 	return &kms.EncryptOutput{CiphertextBlob: sealed, KeyId: new(t.arn), EncryptionAlgorithm: types.EncryptionAlgorithmSpec(a)}, nil
 }
 
@@ -281,6 +282,7 @@ func (v *View) Decrypt(ctx context.Context, in *kms.DecryptInput) (*kms.DecryptO
 		seal.Wipe(plaintext)
 		return nil, dryRun()
 	}
+	v.used(t, types.KeyLastUsageTrackingOperationDecrypt)
 	return &kms.DecryptOutput{
 		Plaintext: plaintext, KeyId: new(t.arn), KeyMaterialId: id, EncryptionAlgorithm: types.EncryptionAlgorithmSpec(a),
 	}, nil
@@ -330,6 +332,8 @@ func (v *View) ReEncrypt(ctx context.Context, in *kms.ReEncryptInput) (*kms.ReEn
 	if err != nil {
 		return nil, err
 	}
+	v.used(from, types.KeyLastUsageTrackingOperationReEncrypt)
+	v.used(to, types.KeyLastUsageTrackingOperationReEncrypt)
 	out := &kms.ReEncryptOutput{
 		CiphertextBlob: sealed, SourceKeyId: new(from.arn), KeyId: new(to.arn), SourceKeyMaterialId: id,
 		SourceEncryptionAlgorithm:      types.EncryptionAlgorithmSpec(s.algorithm),
@@ -421,7 +425,11 @@ func (v *View) dataKey(ctx context.Context, d dataKey) (target, seal.Plaintext, 
 	plaintext := make(seal.Plaintext, n)
 	rand.Read(plaintext)
 	sealed, err := v.seal(ctx, t, forDataKey, plaintext, d.encryption)
-	return t, plaintext, sealed, err
+	if err != nil {
+		return t, nil, nil, err
+	}
+	v.used(t, types.KeyLastUsageTrackingOperation(d.action))
+	return t, plaintext, sealed, nil
 }
 
 // checkDataKey refuses to make data keys, or key pairs, under anything but a

@@ -79,8 +79,8 @@ type target struct {
 	// unborn says that the key is not stored yet: an AWS managed key, which is
 	// made for the first authorized request that names its alias.
 	unborn bool
-	// event is the id of the decision about the request on record, and at is when
-	// it was made. Both are zero before that.
+	// at is when the request was decided, and event, for an action that uses the
+	// key's material, the id of the decision on record.
 	event string
 	at    time.Time
 }

@@ -37,6 +37,12 @@ type Tx interface {
 	// DeleteKey removes a key with its materials, aliases and grants.
 	DeleteKey(Ref) error
 
+	// Usage is the last use of a key that was put down.
+	Usage(Ref) (Usage, error)
+	// PutUsage puts down the last use of a key. It does nothing if there is no such
+	// key any more.
+	PutUsage(Usage) error
+
 	Alias(p Place, name string) (Alias, error)
 	// Aliases lists the aliases of a place, or, if keyID is not "", of one key of it.
 	Aliases(p Place, keyID, after string, n int) ([]Alias, error)

@@ -66,6 +66,11 @@ func (w *world) reopen() {
 	if w.db, err = store.Open(w.t.Context(), w.path); err != nil {
 		w.t.Fatal(err)
 	}
+	w.restart()
+}
+
+// restart starts another service on the same database, with nothing in memory.
+func (w *world) restart() {
 	w.Service = &keys.Service{
 		Store: w.db.Keys(), Policies: w.dir, Principals: w.dir, Audit: w.log, Sealer: w.root.Derive("keys"), Now: w.clock,
 	}

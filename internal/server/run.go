@@ -23,6 +23,9 @@ const (
 	engineGrace  = 20 * time.Second
 )
 
+// usageEvery is how much of when keys were last used a crash may forget.
+const usageEvery = 10 * time.Second
+
 // Serve opens the data directory of cfg and serves until ctx ends; then it stops
 // everything and returns nil. It calls ready with the URL once requests are
 // answered; engines may come up after that. Errors are Open's, and those of the
@@ -88,8 +91,11 @@ func (s *Server) run(ctx context.Context, l net.Listener, ready func(url string)
 	g.Go(func() error { return s.sweep(ctx) })
 	g.Go(func() error { s.prepare(ctx); return nil })
 	g.Go(func() error { s.collect(ctx); return nil })
+	g.Go(func() error { return s.noteUsage(ctx) })
 	ready(url)
-	return g.Wait()
+	err = g.Wait()
+	s.writeUsage(context.WithoutCancel(ctx)) // nobody asks for anything any more
+	return err
 }
 
 // serve answers requests on l until ctx ends, and lets those under way finish.
@@ -133,6 +139,26 @@ func (s *Server) retireAbandoned(ctx context.Context) {
 func (s *Server) collect(ctx context.Context) {
 	if err := s.volumes.Collect(ctx); err != nil && ctx.Err() == nil {
 		s.cfg.Log.ErrorContext(ctx, "volumes are not all tidy; the next start tries again", "err", err)
+	}
+}
+
+// noteUsage writes down when keys were last used, every few seconds.
+func (s *Server) noteUsage(ctx context.Context) error {
+	tick := time.NewTicker(usageEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			s.writeUsage(ctx)
+		}
+	}
+}
+
+func (s *Server) writeUsage(ctx context.Context) {
+	if _, err := s.keys.WriteUsage(ctx); err != nil && ctx.Err() == nil {
+		s.cfg.Log.ErrorContext(ctx, "when keys were last used is not written down yet", "err", err)
 	}
 }
 

@@ -228,6 +228,32 @@ func (t keyTx) DeleteGrant(r keys.Ref, id string) error {
 	return t.exec(`DELETE FROM kms_grants WHERE account = $1 AND region = $2 AND key_id = $3 AND id = $4`, r.Account, r.Region, r.ID, id)
 }
 
+func (t keyTx) Usage(r keys.Ref) (keys.Usage, error) {
+	var body string
+	var used int64
+	err := t.tx.QueryRowContext(t.ctx, `SELECT used, body FROM kms_usage WHERE account = $1 AND region = $2 AND key_id = $3`,
+		r.Account, r.Region, r.ID).Scan(&used, &body)
+	if err != nil {
+		return keys.Usage{}, notFound(err, "usage of key", r.ID)
+	}
+	u := keys.Usage{Ref: r, Time: fromMillis(used)}
+	if err := json.Unmarshal([]byte(body), &u); err != nil {
+		return keys.Usage{}, fmt.Errorf("read usage of key %s: %w", r.ID, err)
+	}
+	return u, nil
+}
+
+func (t keyTx) PutUsage(u keys.Usage) error {
+	body, err := encodeBody(u)
+	if err != nil {
+		return fmt.Errorf("write usage of key %s: %w", u.ID, err)
+	}
+	return t.exec(`INSERT INTO kms_usage (account, region, key_id, used, body)
+		SELECT account, region, id, $4, $5 FROM kms_keys WHERE account = $1 AND region = $2 AND id = $3
+		ON CONFLICT (account, region, key_id) DO UPDATE SET used = excluded.used, body = excluded.body`,
+		u.Account, u.Region, u.ID, u.Time.UnixMilli(), body)
+}
+
 // queryRows runs a query and reads every row of its answer.
 func queryRows[T any](t keyTx, read func(scan func(...any) error) (T, error), query string, args ...any) ([]T, error) {
 	r, err := t.tx.QueryContext(t.ctx, query, args...)
