@@ -1,7 +1,7 @@
 package material
 
 import (
-	"crypto/sha256"
+	"crypto"
 	"encoding/asn1"
 	"math/big"
 
@@ -54,11 +54,7 @@ func (k secp256k1Key) encoding() ([]byte, error) {
 func (k secp256k1Key) wipe() { k.sk.Zero() }
 
 func (k secp256k1Key) sign(_ Algorithm, t MessageType, message []byte) ([]byte, error) {
-	sum := message
-	if t == Raw {
-		h := sha256.Sum256(message)
-		sum = h[:]
-	}
+	sum := digest(crypto.SHA256, t, message)
 	for {
 		if r, s, ok := k.try(sum, random(32)); ok {
 			return derSignature(r, s)
@@ -128,14 +124,13 @@ func derSignature(r, s secp256k1.ModNScalar) ([]byte, error) {
 }
 
 func (k secp256k1Key) verify(_ Algorithm, t MessageType, message, signature []byte) bool {
+	return verifySecp256k1(k.sk.PubKey(), t, message, signature)
+}
+
+func verifySecp256k1(public *secp256k1.PublicKey, t MessageType, message, signature []byte) bool {
 	sig, err := ecdsa.ParseDERSignature(signature)
 	if err != nil {
 		return false
 	}
-	sum := message
-	if t == Raw {
-		h := sha256.Sum256(message)
-		sum = h[:]
-	}
-	return sig.Verify(sum, k.sk.PubKey())
+	return sig.Verify(digest(crypto.SHA256, t, message), public)
 }
