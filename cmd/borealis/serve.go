@@ -73,6 +73,7 @@ func newServe() *cobra.Command {
 	fl.BoolVar(&cfg.LateShareRefusal, "late-share-refusal", false, "let a snapshot under aws/rds be shared and refuse only its copy, as AWS was seen to do in 2019")
 	fl.Int64Var(&auditSize, "audit-size", server.DefaultAuditSize>>20, "`MIB` of the audit log in a file")
 	fl.IntVar(&cfg.AuditKeep, "audit-keep", server.DefaultAuditKeep, "`NUMBER` of older files of the audit log to keep")
+	fl.StringVar(&cfg.AttestationRoot, "attestation-root", "", "PEM `FILE` of the certificates that vouch for attestation documents of Nitro enclaves (default: none is trusted)")
 	fl.BoolVarP(&verbose, "verbose", "v", false, "log every request")
 	return c
 }

@@ -15,13 +15,14 @@ import (
 
 // DeriveSharedSecret answers with the secret that a key and another pair share.
 func (v *View) DeriveSharedSecret(ctx context.Context, in *kms.DeriveSharedSecretInput) (*kms.DeriveSharedSecretOutput, error) {
-	if err := noEnclave(in.Recipient); err != nil {
+	to, err := v.recipient(in.Recipient)
+	if err != nil {
 		return nil, err
 	}
 	a := material.Algorithm(in.KeyAgreementAlgorithm)
-	t, err := v.open(ctx, ask{action: "DeriveSharedSecret", key: str(in.KeyId), tokens: in.GrantTokens, context: policy.Context{
+	t, err := v.open(ctx, ask{action: "DeriveSharedSecret", key: str(in.KeyId), tokens: in.GrantTokens, context: to.add(policy.Context{
 		"kms:KeyAgreementAlgorithm": []string{string(a)},
-	}})
+	})})
 	if err != nil {
 		return nil, err
 	}
@@ -40,9 +41,9 @@ func (v *View) DeriveSharedSecret(ctx context.Context, in *kms.DeriveSharedSecre
 		return nil, dryRun()
 	}
 	v.used(t, types.KeyLastUsageTrackingOperationDeriveSharedSecret)
-	return &kms.DeriveSharedSecretOutput{
-		KeyId: new(t.arn), SharedSecret: secret, KeyAgreementAlgorithm: in.KeyAgreementAlgorithm, KeyOrigin: types.OriginType(t.Origin),
-	}, nil
+	out := &kms.DeriveSharedSecretOutput{KeyId: new(t.arn), KeyAgreementAlgorithm: in.KeyAgreementAlgorithm, KeyOrigin: types.OriginType(t.Origin)}
+	out.SharedSecret, out.CiphertextForRecipient, err = to.answer(secret)
+	return out, err
 }
 
 // Encapsulate answers with a new secret, in the clear and so that only the key

@@ -131,15 +131,6 @@ func (v *View) encrypt(ctx context.Context, t target, a material.Algorithm, plai
 	return out, nil
 }
 
-// noEnclave refuses a Recipient: answers for Nitro enclaves are not offered, and
-// leaving it out would put the plaintext where it was not wanted.
-func noEnclave(r *types.RecipientInfo) error {
-	if r == nil {
-		return nil
-	}
-	return unsupported("This server does not offer Recipient yet.")
-}
-
 func isSet(b *bool) bool { return b != nil && *b }
 
 // Encrypt encrypts up to 4096 bytes with a symmetric key, and as much as its
@@ -246,13 +237,14 @@ func (v *View) findSource(ctx context.Context, s source) (target, error) {
 // Decrypt opens what Encrypt, ReEncrypt, GenerateDataKey or GenerateDataKeyPair
 // made.
 func (v *View) Decrypt(ctx context.Context, in *kms.DecryptInput) (*kms.DecryptOutput, error) {
-	if err := noEnclave(in.Recipient); err != nil {
+	to, err := v.recipient(in.Recipient)
+	if err != nil {
 		return nil, err
 	}
 	a := algorithmOf(in.EncryptionAlgorithm)
 	s := source{
 		operation: "Decrypt", action: "Decrypt", blob: in.CiphertextBlob, key: in.KeyId, encryption: in.EncryptionContext,
-		algorithm: a, tokens: in.GrantTokens, context: algorithmContext(a),
+		algorithm: a, tokens: in.GrantTokens, context: to.add(algorithmContext(a)),
 		authorizeOnly: isSet(in.DryRun) && slices.Contains(in.DryRunModifiers, types.DryRunModifierTypeIgnoreCiphertext),
 	}
 	if s.key == nil && a != symmetric {
@@ -283,9 +275,9 @@ func (v *View) Decrypt(ctx context.Context, in *kms.DecryptInput) (*kms.DecryptO
 		return nil, dryRun()
 	}
 	v.used(t, types.KeyLastUsageTrackingOperationDecrypt)
-	return &kms.DecryptOutput{
-		Plaintext: plaintext, KeyId: new(t.arn), KeyMaterialId: id, EncryptionAlgorithm: types.EncryptionAlgorithmSpec(a),
-	}, nil
+	out := &kms.DecryptOutput{KeyId: new(t.arn), KeyMaterialId: id, EncryptionAlgorithm: types.EncryptionAlgorithmSpec(a)}
+	out.Plaintext, out.CiphertextForRecipient, err = to.answer(plaintext)
+	return out, err
 }
 
 // ReEncrypt decrypts under one key and encrypts under another, without showing
@@ -373,21 +365,24 @@ func (v *View) openBoth(ctx context.Context, s source, in *kms.ReEncryptInput) (
 // GenerateDataKey makes a random key and answers with it, in the clear and
 // encrypted. It reads and writes no database once the key is in memory.
 func (v *View) GenerateDataKey(ctx context.Context, in *kms.GenerateDataKeyInput) (*kms.GenerateDataKeyOutput, error) {
-	if err := noEnclave(in.Recipient); err != nil {
+	to, err := v.recipient(in.Recipient)
+	if err != nil {
 		return nil, err
 	}
-	d := dataKey{"GenerateDataKey", in.KeyId, in.KeySpec, in.NumberOfBytes, in.EncryptionContext, in.GrantTokens, in.DryRun}
+	d := dataKey{"GenerateDataKey", in.KeyId, in.KeySpec, in.NumberOfBytes, in.EncryptionContext, in.GrantTokens, in.DryRun, to.add(nil)}
 	t, plaintext, sealed, err := v.dataKey(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	return &kms.GenerateDataKeyOutput{CiphertextBlob: sealed, Plaintext: plaintext, KeyId: new(t.arn), KeyMaterialId: t.current()}, nil
+	out := &kms.GenerateDataKeyOutput{CiphertextBlob: sealed, KeyId: new(t.arn), KeyMaterialId: t.current()}
+	out.Plaintext, out.CiphertextForRecipient, err = to.answer(plaintext)
+	return out, err
 }
 
 // GenerateDataKeyWithoutPlaintext makes a random key and answers with it
 // encrypted.
 func (v *View) GenerateDataKeyWithoutPlaintext(ctx context.Context, in *kms.GenerateDataKeyWithoutPlaintextInput) (*kms.GenerateDataKeyWithoutPlaintextOutput, error) {
-	d := dataKey{"GenerateDataKeyWithoutPlaintext", in.KeyId, in.KeySpec, in.NumberOfBytes, in.EncryptionContext, in.GrantTokens, in.DryRun}
+	d := dataKey{"GenerateDataKeyWithoutPlaintext", in.KeyId, in.KeySpec, in.NumberOfBytes, in.EncryptionContext, in.GrantTokens, in.DryRun, nil}
 	t, plaintext, sealed, err := v.dataKey(ctx, d)
 	if err != nil {
 		return nil, err
@@ -405,10 +400,11 @@ type dataKey struct {
 	encryption map[string]string
 	tokens     []string
 	dryRun     *bool
+	context    policy.Context
 }
 
 func (v *View) dataKey(ctx context.Context, d dataKey) (target, seal.Plaintext, []byte, error) {
-	t, err := v.open(ctx, ask{action: d.action, key: str(d.key), encryption: d.encryption, tokens: d.tokens})
+	t, err := v.open(ctx, ask{action: d.action, key: str(d.key), encryption: d.encryption, tokens: d.tokens, context: d.context})
 	if err != nil {
 		return t, nil, nil, err
 	}
@@ -472,10 +468,11 @@ func checkBytes(n int32) (int, error) {
 
 // GenerateRandom answers with random bytes.
 func (v *View) GenerateRandom(ctx context.Context, in *kms.GenerateRandomInput) (*kms.GenerateRandomOutput, error) {
-	if err := noEnclave(in.Recipient); err != nil {
+	to, err := v.recipient(in.Recipient)
+	if err != nil {
 		return nil, err
 	}
-	if err := v.allow(ctx, "GenerateRandom", "*", policy.Context{}); err != nil {
+	if err := v.allow(ctx, "GenerateRandom", "*", to.add(policy.Context{})); err != nil {
 		return nil, err
 	}
 	switch {
@@ -488,7 +485,9 @@ func (v *View) GenerateRandom(ctx context.Context, in *kms.GenerateRandomInput) 
 	if err != nil {
 		return nil, err
 	}
-	out := make([]byte, n)
-	rand.Read(out)
-	return &kms.GenerateRandomOutput{Plaintext: out}, nil
+	random := make(seal.Plaintext, n)
+	rand.Read(random)
+	out := &kms.GenerateRandomOutput{}
+	out.Plaintext, out.CiphertextForRecipient, err = to.answer(random)
+	return out, err
 }

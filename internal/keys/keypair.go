@@ -21,6 +21,7 @@ type keyPair struct {
 	encryption map[string]string
 	tokens     []string
 	dryRun     *bool
+	to         *recipient
 }
 
 // A madePair is a data key pair.
@@ -33,23 +34,26 @@ type madePair struct {
 // GenerateDataKeyPair makes a key pair, and answers with it and with the private
 // key encrypted.
 func (v *View) GenerateDataKeyPair(ctx context.Context, in *kms.GenerateDataKeyPairInput) (*kms.GenerateDataKeyPairOutput, error) {
-	if err := noEnclave(in.Recipient); err != nil {
-		return nil, err
-	}
-	t, made, err := v.keyPair(ctx, keyPair{"GenerateDataKeyPair", in.KeyId, in.KeyPairSpec, in.EncryptionContext, in.GrantTokens, in.DryRun})
+	to, err := v.recipient(in.Recipient)
 	if err != nil {
 		return nil, err
 	}
-	return &kms.GenerateDataKeyPairOutput{
+	t, made, err := v.keyPair(ctx, keyPair{"GenerateDataKeyPair", in.KeyId, in.KeyPairSpec, in.EncryptionContext, in.GrantTokens, in.DryRun, to})
+	if err != nil {
+		return nil, err
+	}
+	out := &kms.GenerateDataKeyPairOutput{
 		KeyId: new(t.arn), KeyMaterialId: t.current(), KeyPairSpec: in.KeyPairSpec,
-		PublicKey: made.public, PrivateKeyPlaintext: made.private, PrivateKeyCiphertextBlob: made.sealed,
-	}, nil
+		PublicKey: made.public, PrivateKeyCiphertextBlob: made.sealed,
+	}
+	out.PrivateKeyPlaintext, out.CiphertextForRecipient, err = to.answer(made.private)
+	return out, err
 }
 
 // GenerateDataKeyPairWithoutPlaintext makes a key pair, and answers with the
 // public key and with the private key encrypted.
 func (v *View) GenerateDataKeyPairWithoutPlaintext(ctx context.Context, in *kms.GenerateDataKeyPairWithoutPlaintextInput) (*kms.GenerateDataKeyPairWithoutPlaintextOutput, error) {
-	t, made, err := v.keyPair(ctx, keyPair{"GenerateDataKeyPairWithoutPlaintext", in.KeyId, in.KeyPairSpec, in.EncryptionContext, in.GrantTokens, in.DryRun})
+	t, made, err := v.keyPair(ctx, keyPair{"GenerateDataKeyPairWithoutPlaintext", in.KeyId, in.KeyPairSpec, in.EncryptionContext, in.GrantTokens, in.DryRun, nil})
 	if err != nil {
 		return nil, err
 	}
@@ -61,9 +65,9 @@ func (v *View) GenerateDataKeyPairWithoutPlaintext(ctx context.Context, in *kms.
 }
 
 func (v *View) keyPair(ctx context.Context, p keyPair) (target, madePair, error) {
-	t, err := v.open(ctx, ask{action: p.operation, key: str(p.key), encryption: p.encryption, tokens: p.tokens, context: policy.Context{
+	t, err := v.open(ctx, ask{action: p.operation, key: str(p.key), encryption: p.encryption, tokens: p.tokens, context: p.to.add(policy.Context{
 		"kms:DataKeyPairSpec": []string{string(p.spec)},
-	}})
+	})})
 	if err != nil {
 		return t, madePair{}, err
 	}

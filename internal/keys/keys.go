@@ -51,10 +51,10 @@ type Sealer interface {
 	Open(sealed, context []byte) ([]byte, error)
 }
 
-// Service is the key service. All its fields are required. Only its operator's
-// Sweep can be asked of it directly; every operation of KMS needs a caller, and
-// As is the only way to name one. It is safe for concurrent use and must not be
-// copied.
+// Service is the key service. Its fields are required, but for those that say
+// otherwise. Only its operator's Sweep can be asked of it directly; every
+// operation of KMS needs a caller, and As is the only way to name one. It is safe
+// for concurrent use and must not be copied.
 //
 // It is the only writer of its tables: what it has read it keeps in memory, and
 // what it has answered holds for every request that begins after the answer.
@@ -69,6 +69,8 @@ type Service struct {
 	// Sealer does it if it is nil.
 	Tokens Sealer
 	Now    func() time.Time
+	// Attestations may be nil: then there are no answers for enclaves.
+	Attestations Attestations
 
 	cache  cache
 	usages usages

@@ -77,6 +77,9 @@ type Config struct {
 	// DefaultAuditSize and DefaultAuditKeep if zero.
 	AuditSize int64
 	AuditKeep int
+	// AttestationRoot is a PEM file of the certificates that vouch for attestation
+	// documents of Nitro enclaves. If empty, none is trusted.
+	AttestationRoot string
 	// Log gets what operators should know. slog.Default() if nil.
 	Log *slog.Logger
 }
@@ -174,6 +177,9 @@ func (s *Server) open(ctx context.Context) (err error) {
 	}
 	s.volumes = volume.New(files)
 	s.wire()
+	if err := s.trustAttestations(); err != nil {
+		return err
+	}
 	return s.bootstrap(ctx)
 }
 

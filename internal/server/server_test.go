@@ -226,6 +226,16 @@ func TestRefusals(t *testing.T) {
 		"bootstrap file missing": {
 			func(t *testing.T, c *server.Config) { initialized(t, c); c.Bootstrap = c.Data + ".json" },
 			fs.ErrNotExist, []string{"bootstrap file", "DATA.json"}},
+		"attestation root missing": {
+			func(t *testing.T, c *server.Config) { initialized(t, c); c.AttestationRoot = c.Data + ".pem" },
+			fs.ErrNotExist, []string{"DATA.pem", "--attestation-root"}},
+		"attestation root damaged": {
+			func(t *testing.T, c *server.Config) {
+				initialized(t, c)
+				c.AttestationRoot = c.Data + ".pem"
+				write(t, c.AttestationRoot, "hello", 0o600)
+			},
+			nil, []string{"DATA.pem", "--attestation-root", "has no certificate in PEM"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
