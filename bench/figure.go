@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -14,13 +15,14 @@ import (
 
 // A bench is one run: its settings, and the figures so far.
 type bench struct {
-	binary   string
-	dir      string // everything that is made is in here
-	starts   int
-	load     time.Duration
-	scale    int
-	progress io.Writer
-	current  string
+	binary     string
+	dir        string // everything that is made is in here
+	starts     int
+	load       time.Duration
+	scale      int
+	operations *regexp.Regexp // to load servers with
+	progress   io.Writer
+	current    string
 
 	Machine string   `json:"machine"`
 	Figures []figure `json:"figures"`

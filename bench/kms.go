@@ -53,6 +53,9 @@ func benchKMS(ctx context.Context, b *bench) (err error) {
 	defer stop()
 	targets = append(targets, peers...)
 	for _, op := range operations {
+		if !b.operations.MatchString(op) {
+			continue
+		}
 		for _, n := range concurrencies {
 			if err := b.compare(ctx, targets, op, n); err != nil {
 				return err

@@ -55,6 +55,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fl.IntVar(&b.starts, "starts", 11, "how often to start each server")
 	fl.DurationVar(&b.load, "load", time.Second/2, "how long to load each server with each operation, three times")
 	fl.IntVar(&b.scale, "scale", 13, "pgbench scale of the database to snapshot; 13 is about 200 MB")
+	ops := fl.String("operations", ".", "regular expression of the KMS operations to load servers with")
 	pattern := fl.String("run", ".", "regular expression of the benchmarks to run")
 	asJSON := fl.Bool("json", false, "print JSON in place of a table")
 	if err := fl.Parse(args); err != nil {
@@ -62,6 +63,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	wanted, err := regexp.Compile(*pattern)
 	if err != nil {
+		return err
+	}
+	if b.operations, err = regexp.Compile(*ops); err != nil {
 		return err
 	}
 	if b.binary, err = filepath.Abs(b.binary); err != nil {
