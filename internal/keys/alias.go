@@ -186,12 +186,21 @@ func (c *change) unmoved(old Alias) error {
 	return err
 }
 
-// moveAlias makes alias old stand for k.
+// moveAlias makes alias old stand for k, if programs that use the alias can use
+// k as they used the key before.
 func (c *change) moveAlias(old Alias, k *Key, now func() time.Time) error {
 	if err := c.unmoved(old); err != nil {
 		return err
 	}
 	if old.KeyID != k.ID {
+		before, err := c.Key(Ref{old.Place, old.KeyID})
+		if err != nil {
+			return err
+		}
+		if before.Usage != k.Usage || before.Spec.Asymmetric() != k.Spec.Asymmetric() {
+			return invalid("The alias %s cannot move from a key of spec %s and usage %s to one of spec %s and usage %s: both must be symmetric, asymmetric or HMAC keys of the same usage.",
+				old.Name, before.Spec, before.Usage, k.Spec, k.Usage)
+		}
 		if err := c.roomForAlias(k.Ref); err != nil {
 			return err
 		}

@@ -3,6 +3,8 @@ package keys_test
 import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"borealis/internal/keys"
 )
 
 // A sort is what sort of key a key is.
@@ -82,4 +84,9 @@ func (p *person) sortInputs(in map[string]any, key *string) {
 		in["Encapsulate"] = e
 		in["Decapsulate"] = &kms.DecapsulateInput{KeyId: key, EncapsulationAlgorithm: "ML_KEM", SharedSecretCiphertextBlob: blob}
 	}
+}
+
+// operation is an operation of Ops, as p.
+func operation(p *person, name string, in any) (any, error) {
+	return keys.Ops[name].Run(p.w.t.Context(), p.View, in)
 }
