@@ -27,14 +27,18 @@ func newAccount() *cobra.Command {
 
 // accountFlags say which server, and how to answer.
 type accountFlags struct {
-	cfg    server.Config
-	output string
+	cfg        server.Config
+	passphrase string // file of the root key's
+	output     string
 }
+
+const passphraseFlag = "--passphrase-file"
 
 func (f *accountFlags) define(c *cobra.Command) {
 	fl := c.Flags()
 	fl.StringVar(&f.cfg.Data, "data", defaultData(), "`DIR` of the server's data")
 	fl.StringVar(&f.cfg.RootKey, "root-key", defaultRootKey(), "`FILE` of the root key; needed only where no server runs")
+	fl.StringVar(&f.passphrase, strings.TrimPrefix(passphraseFlag, "--"), "", "`FILE` of the root key's passphrase, if it has one; likewise")
 	fl.StringVarP(&f.output, "output", "o", "text", "`FORMAT` of the output: text or json")
 }
 
@@ -61,7 +65,7 @@ With --profile the key also becomes a profile in the AWS shared configuration fi
 					return err
 				}
 			}
-			op, err := server.Operate(c.Context(), f.cfg)
+			op, err := f.operate(c)
 			if err != nil {
 				return err
 			}
@@ -106,7 +110,7 @@ deleted.`,
 			if err := f.check(); err != nil { // before there is a secret to show
 				return err
 			}
-			op, err := server.Operate(c.Context(), f.cfg)
+			op, err := f.operate(c)
 			if err != nil {
 				return err
 			}
@@ -133,7 +137,7 @@ func newAccountList() *cobra.Command {
 			if err := f.check(); err != nil {
 				return err
 			}
-			op, err := server.Operate(c.Context(), f.cfg)
+			op, err := f.operate(c)
 			if err != nil {
 				return err
 			}
@@ -151,6 +155,12 @@ func newAccountList() *cobra.Command {
 	}
 	f.define(c)
 	return c
+}
+
+// operate is the operator of the server, or of its data directory.
+func (f *accountFlags) operate(c *cobra.Command) (server.Operator, error) {
+	f.cfg.Passphrase = passphrase(c, f.passphrase, passphraseFlag)
+	return server.Operate(c.Context(), f.cfg)
 }
 
 func (f *accountFlags) check() error {

@@ -125,7 +125,7 @@ func newRoot() *cobra.Command {
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
-	root.AddCommand(newShare(), newServe(), newAccount(), newAudit(), newCompletion(), newVersion())
+	root.AddCommand(newShare(), newServe(), newAccount(), newAudit(), newSeal(), newCompletion(), newVersion())
 	return group(root)
 }
 

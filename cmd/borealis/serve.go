@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +22,7 @@ or after a crash, the next start goes on where it was.
 
 The root key seals every secret in the data directory. Keep a copy of it apart from
 copies of the data: whoever has both can read everything, and without it nobody can
-read anything.
+read anything. "borealis seal" shows how it is kept, and replaces it.
 
 Accounts are made with "borealis account create", or, with access keys chosen
 beforehand, from a bootstrap file:
@@ -39,6 +40,7 @@ func newServe() *cobra.Command {
 	var cfg server.Config
 	var verbose bool
 	var auditSize int64
+	var passphraseFile string
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve a self-hosted cloud with AWS's APIs",
@@ -57,6 +59,7 @@ func newServe() *cobra.Command {
 				level = slog.LevelDebug
 			}
 			cfg.Log = slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+			cfg.Passphrase = passphrase(c, passphraseFile, passphraseFlag)
 			collectSeldom()
 			return server.Serve(c.Context(), cfg, func(url string) { fmt.Fprintf(c.OutOrStdout(), "serving %s\n", url) })
 		},
@@ -64,6 +67,9 @@ func newServe() *cobra.Command {
 	fl := c.Flags()
 	fl.StringVar(&cfg.Data, "data", defaultData(), "`DIR` of all data; the root key is kept elsewhere")
 	fl.StringVar(&cfg.RootKey, "root-key", defaultRootKey(), "`FILE` of the root key, kept outside the data directory")
+	fl.StringVar(&cfg.RootKeyWrap, "root-key-wrap", "none", "how a root key that --init makes is kept: none, passphrase, or by the `KEY` of an upstream KMS (its ARN) or of a PKCS#11 token (its URI); see borealis seal rotate --help")
+	fl.StringVar(&cfg.RootKeyEndpoint, "root-key-endpoint", "", "`URL` of that KMS (default: AWS's)")
+	fl.StringVar(&passphraseFile, strings.TrimPrefix(passphraseFlag, "--"), "", "`FILE` of the root key's passphrase, if it has one (default: $"+passphraseEnv+", or ask at the terminal)")
 	fl.StringVar(&cfg.Listen, "listen", server.DefaultListen, "`ADDRESS` to serve on; port 0 for any free one")
 	fl.BoolVar(&cfg.Init, "init", false, "make the data directory and the root key if they do not exist")
 	fl.StringVar(&cfg.Bootstrap, "bootstrap", "", "JSON `FILE` of accounts to make if they do not exist (see above)")

@@ -33,15 +33,10 @@ func wrapAge(ctx context.Context, text seal.Plaintext, s Secrets) ([]byte, error
 		return nil, err
 	}
 	_, err = w.Write(text)
-	return out.Bytes(), flush(err, w, lines, &out)
-}
-
-// flush closes what writes into out, in order.
-func flush(err error, w, lines io.Closer, out *bytes.Buffer) error {
 	if err := errors.Join(err, w.Close(), lines.Close()); err != nil {
-		return fmt.Errorf("wrap the root key under the passphrase: %w", err)
+		return nil, fmt.Errorf("wrap the root key under the passphrase: %w", err)
 	}
-	return nil
+	return out.Bytes(), nil
 }
 
 func unwrapAge(ctx context.Context, text []byte, s Secrets) (seal.Plaintext, error) {

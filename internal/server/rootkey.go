@@ -215,9 +215,6 @@ func wrap(ctx context.Context, how rootkey.How, root *seal.Root, s rootkey.Secre
 	if err != nil {
 		return nil, nil, err
 	}
-	if how.Provider == rootkey.Passphrase {
-		return f, text, nil // that would take another second, and asks nobody who could refuse
-	}
 	again, err := f.Root(ctx, s)
 	if err == nil && again.ID() != root.ID() {
 		err = errors.New("what was wrapped is another key when it is opened again")
