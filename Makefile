@@ -8,7 +8,7 @@ GOLANGCI   := .tools/golangci-lint-v2.15.0
 MODELS     ?= ../shared/models
 export GOFLAGS := -buildvcs=false
 
-.PHONY: help setup build demo demo-stop test check lint fuzz generated bench clean
+.PHONY: help setup build demo demo-stop test pkcs11 check lint fuzz generated bench clean
 
 help: ## say what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ demo-stop: ## stop the demo's server and remove its files
 
 test: setup ## run all tests, with the race detector
 	@scripts/test
+
+pkcs11: ## run the tests that need a PKCS#11 token (SoftHSM: apt-get install softhsm2 opensc)
+	@$(GO) test -tags pkcs11 -v -run Token ./internal/rootkey | grep -v '^=== '
 
 check: lint generated test fuzz ## everything CI runs
 
