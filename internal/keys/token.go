@@ -41,7 +41,7 @@ func (s *Service) sealToken(r Ref, w wrapping) (token, public []byte, err error)
 		return nil, nil, fmt.Errorf("write import token: %w", err)
 	}
 	defer seal.Wipe(text)
-	if token, err = s.Sealer.Seal(text, importContext(r)); err != nil {
+	if token, err = s.tokens().Seal(text, importContext(r)); err != nil {
 		return nil, nil, fmt.Errorf("seal import token: %w", err)
 	}
 	return token, public, nil
@@ -51,7 +51,7 @@ func (s *Service) sealToken(r Ref, w wrapping) (token, public []byte, err error)
 // whose time is over, is InvalidImportTokenException or, the last,
 // ExpiredImportTokenException.
 func (s *Service) openToken(r Ref, token []byte) (*wrapping, error) {
-	text, err := s.Sealer.Open(token, importContext(r))
+	text, err := s.tokens().Open(token, importContext(r))
 	if err != nil {
 		return nil, &types.InvalidImportTokenException{}
 	}

@@ -26,5 +26,6 @@ func (s *Server) Handler() http.Handler { return s.gateway }
 // SweepAt is what the server does every minute.
 func (s *Server) SweepAt(ctx context.Context, now time.Time) { s.sweepOnce(ctx, now) }
 
-// ForgetRoots ends the time for which root keys that were replaced are remembered.
+// ForgetRoots forgets the root keys that were replaced, which a new process would
+// not know either.
 func (s *Server) ForgetRoots() { s.roots.Drop(s.roots.Older()...) }

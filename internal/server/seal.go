@@ -334,12 +334,8 @@ func (s *Server) finishReplacement(ctx context.Context) error {
 	if err := s.rootKey.succeed(func() error { return s.after(stepDestroyed) }); err != nil {
 		return err
 	}
-	// A request may hold a row that it has read before, for a moment.
-	replaced := s.roots.Older()
-	time.AfterFunc(replacedGrace, func() { s.roots.Drop(replaced...) })
+	// The ring keeps the old one as long as this process lives: what services have
+	// in memory may be sealed under it.
 	s.cfg.Log.InfoContext(ctx, "the root key is replaced", "root key", next.ID(), "unreadable", unreadable)
 	return nil
 }
-
-// replacedGrace is how long a root key that was replaced stays in memory.
-const replacedGrace = 30 * time.Second

@@ -28,7 +28,7 @@ import (
 	"borealis/internal/server"
 )
 
-// A sealed is a data directory with something of everything that is sealed, and
+// A sealedWorld is a data directory with something of everything that is sealed, and
 // what it takes to see that all of it opens.
 type sealedWorld struct {
 	cfg    server.Config
@@ -55,7 +55,8 @@ func serve(t *testing.T, s *server.Server) string {
 	return h.URL
 }
 
-// fill makes three keys, two access keys, a session and a grant.
+// fill makes four keys, of which one imports its material, two access keys, a
+// session and a grant.
 func fill(t *testing.T, cfg server.Config, s *server.Server) *sealedWorld {
 	t.Helper()
 	ctx := t.Context()
@@ -82,6 +83,9 @@ func fill(t *testing.T, cfg server.Config, s *server.Server) *sealedWorld {
 	w.tokens = &iamSession{*session.Credentials.AccessKeyId, *session.Credentials.SecretAccessKey, *session.Credentials.SessionToken}
 	for range 3 {
 		w.encrypt(t, kms.NewFromConfig(root))
+	}
+	if _, err := kms.NewFromConfig(root).CreateKey(ctx, &kms.CreateKeyInput{Origin: kmstypes.OriginTypeExternal}); err != nil {
+		t.Fatal(err)
 	}
 	for w.key = range w.blobs {
 		break
@@ -110,7 +114,7 @@ func (w *sealedWorld) encrypt(t *testing.T, c *kms.Client) {
 	w.blobs[*k.KeyMetadata.KeyId] = e.CiphertextBlob
 }
 
-// sessions says which of a session and a grant's token are still good.
+// good says which of a session and a grant's token still are.
 type good struct{ session, grant bool }
 
 // check sees that everything opens in s, that it is under one root key, which it
@@ -138,7 +142,7 @@ func (w *sealedWorld) check(t *testing.T, s *server.Server, cfg server.Config, w
 		t.Errorf("the grant's token: %v", err)
 	}
 	status, err := s.Seal(ctx)
-	if err != nil || status.Next != "" || len(status.Sealed) != 1 || status.Sealed[0].RootKey != status.RootKey || status.Sealed[0].Secrets < 6 {
+	if err != nil || status.Next != "" || len(status.Sealed) != 1 || status.Sealed[0].RootKey != status.RootKey || status.Sealed[0].Secrets < 7 {
 		t.Errorf("sealed: %+v, %v", status, err)
 	}
 	if left, err := os.ReadDir(filepath.Dir(cfg.RootKey)); err != nil || len(left) != 1 {
@@ -285,7 +289,7 @@ func column(t *testing.T, db *sql.DB, query string) (all [][]byte) {
 }
 
 // steps are those of a replacement: one batch for each table with secrets.
-var steps = []string{"written 1", "begun 1", "batch 1", "batch 2", "batch 3", "resealed 1", "switched 1", "scrubbed 1", "destroyed 1"}
+var steps = []string{"written 1", "begun 1", "batch 1", "batch 2", "batch 3", "batch 4", "resealed 1", "switched 1", "scrubbed 1", "destroyed 1"}
 
 var errCrash = errors.New("crash")
 

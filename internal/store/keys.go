@@ -94,6 +94,11 @@ func (t keyTx) Due(now time.Time, after keys.Ref, n int) ([]keys.Ref, error) {
 }
 
 func (t keyTx) PutKey(k keys.Key) error {
+	naming, err := t.db.fresh(PurposeKeys, k.Naming)
+	if err != nil {
+		return fmt.Errorf("write key %s: %w", k.ID, err)
+	}
+	k.Naming = naming
 	body, err := encodeBody(k)
 	if err != nil {
 		return fmt.Errorf("write key %s: %w", k.ID, err)

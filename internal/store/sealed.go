@@ -27,12 +27,13 @@ type sealedColumn struct {
 	table   string
 	key     []string // the table's primary key
 	column  string
-	member  string // of the JSON object in column; "" if the column is the message
+	member  string // of the JSON object in column, which may lack it; "" if the column is the message
 }
 
 var sealedColumns = []sealedColumn{
 	{PurposeServer, "secrets", []string{"name"}, "sealed", ""},
 	{PurposeIdentity, "access_keys", []string{"id"}, "body", "Sealed"},
+	{PurposeKeys, "kms_keys", []string{"account", "region", "id"}, "body", "Naming"},
 	{PurposeKeys, "kms_materials", []string{"account", "region", "key_id", "id"}, "sealed", ""},
 }
 
@@ -77,12 +78,15 @@ func (db *DB) ResealAll(ctx context.Context, refused func(SealedRow, error), ste
 			err := db.update(ctx, func(tx *sql.Tx) error {
 				rows, err := c.page(ctx, tx, last)
 				for _, r := range rows {
+					last = r.key
+					if r.sealed == nil {
+						continue
+					}
 					if rerr := c.renew(ctx, tx, db.reseal, r); errors.Is(rerr, errRefused) {
 						refused(c.name(r), rerr)
 					} else {
 						err = errors.Join(err, rerr)
 					}
-					last = r.key
 				}
 				more = len(rows) == resealBatch
 				return err
@@ -106,8 +110,10 @@ func (db *DB) EachSealed(ctx context.Context, fn func(SealedRow)) error {
 			err := db.view(ctx, func(tx *sql.Tx) error {
 				rows, err := c.page(ctx, tx, last)
 				for _, r := range rows {
-					fn(c.name(r))
 					last = r.key
+					if r.sealed != nil {
+						fn(c.name(r))
+					}
 				}
 				more = len(rows) == resealBatch
 				return err
@@ -167,7 +173,7 @@ func (c sealedColumn) page(ctx context.Context, tx *sql.Tx, last []any) ([]seale
 	return all, rows.Err()
 }
 
-// read finds the message in r's value.
+// read finds the message in r's value, if there is one.
 func (c sealedColumn) read(r *sealedRow) error {
 	if c.member == "" {
 		r.sealed = r.value
@@ -176,7 +182,11 @@ func (c sealedColumn) read(r *sealedRow) error {
 	if err := json.Unmarshal(r.value, &r.object); err != nil {
 		return err
 	}
-	return json.Unmarshal(r.object[c.member], &r.sealed)
+	text := r.object[c.member]
+	if text == nil {
+		return nil
+	}
+	return json.Unmarshal(text, &r.sealed)
 }
 
 // renew writes r's message as fn makes it, if that is another. The error is
