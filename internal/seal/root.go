@@ -40,6 +40,14 @@ func (r *Root) ID() string {
 	return hex.EncodeToString(derive(r.key[:], nil, "borealis seal v1 id")[:16])
 }
 
+// Mark is what every message that is sealed under r begins with. It is as public
+// as the id. Its size is a multiple of three bytes, so messages in base64 begin
+// with it in base64.
+func (r *Root) Mark() []byte {
+	k := keep(r)
+	return append([]byte{version2}, k.id[:]...)
+}
+
 // Derive returns the Sealer for a purpose of a Ring that has only this root.
 func (r *Root) Derive(purpose string) *Sealer { return NewRing(r).Derive(purpose) }
 

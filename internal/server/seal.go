@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -66,7 +67,11 @@ func (s *Server) unseal(ctx context.Context) (err error) {
 		return err
 	}
 	s.cfg.Log.InfoContext(ctx, "going on with a replacement of the root key", "next", next)
-	return s.finishReplacement(ctx)
+	if err := s.finishReplacement(ctx); err != nil && ctx.Err() == nil {
+		// Both root keys are there, so everything can be read.
+		s.cfg.Log.ErrorContext(ctx, "the root key is not replaced yet; borealis seal rotate or the next start goes on", "err", err)
+	}
+	return ctx.Err()
 }
 
 // reseal is what every secret passes through on its way into the database.
@@ -315,6 +320,9 @@ func (s *Server) finishReplacement(ctx context.Context) error {
 	if err == nil {
 		err = s.after(stepResealed)
 	}
+	if err == nil {
+		err = s.noneUnder(ctx, s.roots.Older(), unreadable)
+	}
 	if err != nil {
 		return err
 	}
@@ -338,4 +346,20 @@ func (s *Server) finishReplacement(ctx context.Context) error {
 	// in memory may be sealed under it.
 	s.cfg.Log.InfoContext(ctx, "the root key is replaced", "root key", next.ID(), "unreadable", unreadable)
 	return nil
+}
+
+// noneUnder makes sure that no secret but for so many unreadable ones would be
+// lost with the old root keys: none in a place that the database does not know to
+// have secrets.
+func (s *Server) noneUnder(ctx context.Context, old []*seal.Root, unreadable int) error {
+	var marks [][]byte
+	for _, r := range old {
+		mark := r.Mark()
+		marks = append(marks, mark, []byte(base64.StdEncoding.EncodeToString(mark)))
+	}
+	n, first, err := s.db.Holding(ctx, marks...)
+	if err == nil && n > unreadable {
+		err = fmt.Errorf("%s, and maybe others, has secrets under the old root key that this version does not seal again; the old root key is kept for them", first)
+	}
+	return err
 }

@@ -19,9 +19,9 @@ const (
 )
 
 // A sealedColumn holds what Sealers have made. Every column that does must be in
-// sealedColumns, and what is written to it must have gone through DB.fresh: what
-// is not is lost when the root key is replaced. A test in package server looks
-// for sealed messages everywhere else.
+// sealedColumns, and what is written to it must have gone through DB.fresh. With
+// a column that is not, the root key cannot be replaced: see Holding. A test in
+// package server looks for such columns.
 type sealedColumn struct {
 	purpose string
 	table   string
@@ -220,6 +220,51 @@ func parameters(first, n int) string {
 		all = append(all, fmt.Sprintf("$%d", first+i))
 	}
 	return strings.Join(all, ", ")
+}
+
+// Holding counts the values in all of the database, of whatever table, that
+// contain one of marks, and says where the first of them is.
+func (db *DB) Holding(ctx context.Context, marks ...[]byte) (n int, first string, err error) {
+	err = db.view(ctx, func(tx *sql.Tx) error {
+		columns, err := textColumns(ctx, tx)
+		if err != nil {
+			return err
+		}
+		for _, c := range columns {
+			for _, mark := range marks {
+				var some int
+				query := fmt.Sprintf(`SELECT count(*) FROM "%s" WHERE instr(CAST("%s" AS BLOB), $1) > 0`, c.table, c.column)
+				if err := tx.QueryRowContext(ctx, query, mark).Scan(&some); err != nil {
+					return fmt.Errorf("search %s: %w", c.table, err)
+				}
+				if n == 0 && some > 0 {
+					first = c.table + "." + c.column
+				}
+				n += some
+			}
+		}
+		return nil
+	})
+	return n, first, err
+}
+
+// textColumns are all columns that may hold text or bytes. Tables are asked for
+// in SQLite's way.
+func textColumns(ctx context.Context, tx *sql.Tx) (all []sealedColumn, err error) {
+	rows, err := tx.QueryContext(ctx, `SELECT t.name, c.name FROM sqlite_master AS t, pragma_table_info(t.name) AS c
+		WHERE t.type = 'table' AND c.type IN ('TEXT', 'BYTEA') ORDER BY t.name, c.cid`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var c sealedColumn
+		if err := rows.Scan(&c.table, &c.column); err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return all, rows.Err()
 }
 
 // Secret returns a secret of the server itself, sealed, or cloud.ErrNotFound.
