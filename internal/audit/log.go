@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -356,16 +355,25 @@ func (l *Log) rotate() error {
 	return old.Close()
 }
 
-// shift makes path.1 of path, path.2 of path.1 and so on, and forgets the oldest.
+// shift makes path.1 of path, path.2 of path.1 and so on, and forgets the oldest,
+// and those that an earlier setting has kept.
 func (l *Log) shift() error {
-	if l.keep < 1 {
-		return os.Remove(l.path)
+	oldest, err := rotated(l.path)
+	if err != nil {
+		return err
 	}
-	name := func(n int) string { return l.path + "." + strconv.Itoa(n) }
-	for n := l.keep; n > 1; n-- {
-		if err := os.Rename(name(n-1), name(n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for n := oldest; n > 0; n-- {
+		if n >= l.keep {
+			err = os.Remove(nth(l.path, n))
+		} else {
+			err = os.Rename(nth(l.path, n), nth(l.path, n+1))
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	return os.Rename(l.path, name(1))
+	if l.keep < 1 {
+		return os.Remove(l.path)
+	}
+	return os.Rename(l.path, nth(l.path, 1))
 }

@@ -151,6 +151,26 @@ func TestRotationKeepsTheNewest(t *testing.T) {
 	}
 }
 
+// Who keeps fewer files than before gets rid of the others.
+func TestFewerAreKeptThanBefore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	for _, keep := range []int{6, 2} {
+		l := open(t, path, audit.Rotate(1, keep))
+		for range 8 {
+			if err := errors.Join(l.Record(event), l.Written()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		files, err := filepath.Glob(path + "*")
+		if err != nil || len(files) != keep+1 {
+			t.Errorf("of %d to keep there are %v, %v", keep, files, err)
+		}
+	}
+}
+
 func TestManyAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")
 	l := open(t, path, audit.Rotate(1<<20, 100))
