@@ -17,6 +17,7 @@ import (
 
 const (
 	pageWidth   = 80
+	nameWidth   = 36
 	eventTime   = "2006-01-02 15:04:05Z"
 	eventIndent = "  "
 )
@@ -25,7 +26,9 @@ const (
 // ended, who, what it was done to and why.
 func eventText(e *audit.Entry) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %-40s %s\n", e.Time.UTC().Format(eventTime), clean(e.Service()+":"+e.Name), outcome(e))
+	when, ended := e.Time.UTC().Format(eventTime), outcome(e)
+	width := min(nameWidth, pageWidth-len(when)-len("   ")-len(ended)) // less where the outcome is a long word
+	fmt.Fprintf(&b, "%s  %-*s %s\n", when, width, clean(e.Service()+":"+e.Name), ended)
 	fieldLine(&b, "by", who(e))
 	for _, d := range e.Resources() {
 		fieldLine(&b, "on", d.Resource)
