@@ -58,6 +58,9 @@ func (v *View) authorize(ctx context.Context, t *target, a ask) error {
 	if err := v.checkTokens(ctx, a.tokens); err != nil {
 		return err
 	}
+	if err := v.addTrailing(ctx, *t, &a); err != nil {
+		return err
+	}
 	q := policy.Question{
 		Action: "kms:" + a.action, Resource: t.arn, Owner: t.ref.Account,
 		ResourcePolicy: nobody, ResourceMustAllow: true, More: v.conditions(*t, a),

@@ -1,10 +1,12 @@
 package keys
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
@@ -15,6 +17,12 @@ import (
 // keyContext holds the condition keys that follow from a key and its aliases.
 func keyContext(k *Key, aliases []Alias) policy.Context {
 	c := specContext(k.Spec, k.Usage, k.Origin, k.MultiRegion != nil)
+	c["kms:KeyManager"] = []string{string(k.Manager)}
+	if m := k.MultiRegion; m != nil && m.Primary == k.Region {
+		c["kms:MultiRegionKeyType"] = []string{"PRIMARY"}
+	} else if m != nil {
+		c["kms:MultiRegionKeyType"] = []string{"REPLICA"}
+	}
 	for _, t := range k.Tags {
 		c["aws:ResourceTag/"+t.Key] = []string{t.Value}
 	}
@@ -123,6 +131,26 @@ func tagContext(tags []types.Tag) policy.Context {
 		c["aws:TagKeys"] = append(c["aws:TagKeys"], str(t.TagKey))
 	}
 	return c
+}
+
+// addTrailing adds, for the actions that have the condition key, how many days
+// ago the key was last used, or made if it never was. They are whole days.
+func (v *View) addTrailing(ctx context.Context, t target, a *ask) error {
+	if a.action != "DisableKey" && a.action != "ScheduleKeyDeletion" || t.loaded == nil || t.ref.Account != v.caller.Account {
+		return nil
+	}
+	last, err := v.lastUsage(ctx, t.Ref)
+	if err != nil {
+		return err
+	}
+	since := last.Time
+	if since.IsZero() {
+		since = t.Created
+	}
+	c := policy.Context{"kms:TrailingDaysWithoutKeyUsage": []string{strconv.Itoa(int(v.Now().Sub(since) / (24 * time.Hour)))}}
+	maps.Copy(c, a.context)
+	a.context = c
+	return nil
 }
 
 // serviceGrant says, for the three operations on grants that have the condition
