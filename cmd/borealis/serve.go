@@ -80,6 +80,9 @@ func newServe() *cobra.Command {
 	fl.Int64Var(&auditSize, "audit-size", server.DefaultAuditSize>>20, "`MIB` of the audit log in a file")
 	fl.IntVar(&cfg.AuditKeep, "audit-keep", server.DefaultAuditKeep, "`NUMBER` of older files of the audit log to keep")
 	fl.StringVar(&cfg.AttestationRoot, "attestation-root", "", "PEM `FILE` of the certificates that vouch for attestation documents of Nitro enclaves (default: none is trusted)")
+	fl.StringToStringVar(&cfg.XksProxies, "xks-proxy", nil, "`HOST=ADDRESS:PORT` of an external key store proxy that is not at port 443 of a public address")
+	fl.StringVar(&cfg.XksCA, "xks-ca", "", "`FILE` of the certificates that vouch for external key store proxies (default: the system's)")
+	fl.StringVar(&cfg.HSMModule, "hsm-module", "", "PKCS#11 module, a shared library `FILE`, of CloudHSM key stores (needs a build with -tags pkcs11)")
 	fl.BoolVarP(&verbose, "verbose", "v", false, "log every request")
 	return c
 }

@@ -141,6 +141,7 @@ func (v *View) decide(ctx context.Context, q policy.Question, t *target, a ask) 
 	}
 	q.Caller, q.Identity, q.Now = v.caller, identity, v.Now()
 	d := q.Decide()
+	t.asked = a.action
 	if t.at = q.Now; rules[a.action].needs == onlyEnabled { // GetKeyLastUsage names the record
 		t.event = uuid.NewString()
 	}

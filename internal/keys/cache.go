@@ -21,6 +21,7 @@ type loaded struct {
 	Key
 	policy  *policy.Policy
 	secrets map[string]*material.Key // by material id
+	backing *backing                 // nil for a key that is in no custom key store
 	// context holds the condition keys that follow from the key alone.
 	context policy.Context
 	// grants change in place, under cache.mu: a key may have many thousands, and
@@ -108,6 +109,11 @@ func (s *Service) prepare(l *loaded, aliases []Alias, grants []Grant) (err error
 		}
 		if l.secrets[m.ID], err = s.openMaterial(&l.Key, m); err != nil {
 			return fmt.Errorf("open key material %s: %w", m.ID, err)
+		}
+	}
+	if l.Key.Store != nil {
+		if l.backing, err = s.openStore(*l.Key.Store); err != nil {
+			return err
 		}
 	}
 	l.context = keyContext(&l.Key, aliases)

@@ -51,6 +51,19 @@ func (c *change) DeleteAlias(a Alias) error {
 	return c.Tx.DeleteAlias(a.Place, a.Name)
 }
 
+// PutKeyStore also notes the store's keys: their state follows from the store's.
+func (c *change) PutKeyStore(k KeyStore) error {
+	ids, err := all(func(after string, n int) ([]string, error) { return c.StoreKeys(k.Place, k.ID, after, n) }, func(id string) string { return id })
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		c.keys[Ref{k.Place, id}] = true
+	}
+	k.Version++
+	return c.Tx.PutKeyStore(k)
+}
+
 func (c *change) PutGrant(g Grant) error {
 	c.grants = append(c.grants, grantChange{g.Ref, func(l *loaded) { l.grants.add(&g) }})
 	return c.Tx.PutGrant(g)

@@ -58,6 +58,7 @@ type blob struct {
 	head     []byte // the fixed part
 	nonce    []byte
 	body     []byte
+	from     byte // fromKMS, or what made it for a key in a custom key store (see storekeys.go)
 }
 
 // encrypt makes a ciphertext of plaintext.
@@ -71,7 +72,7 @@ func encrypt(use byte, materialID string, secret seal.Plaintext, plaintext []byt
 	random := make([]byte, saltSize+nonceSize)
 	rand.Read(random)
 	salt, nonce := random[:saltSize], random[saltSize:]
-	out = append(append(out, 1), salt...)
+	out = append(append(out, fromKMS), salt...)
 	gcm, err := messageCipher(secret, salt)
 	if err != nil {
 		return nil, err
@@ -91,8 +92,11 @@ func parseBlob(b []byte) (blob, bool) {
 	}
 	head, der := b[:fixedSize], b[fixedSize+4:]
 	use := head[2]
-	if !bytes.Equal(head[:5], []byte{1, 2, use, 0, 0x78}) || use != forEncrypt && use != forDataKey || head[5+materialSize] != 1 {
+	if !bytes.Equal(head[:5], []byte{1, 2, use, 0, 0x78}) || use != forEncrypt && use != forDataKey {
 		return blob{}, false
+	}
+	if head[5+materialSize] != fromKMS {
+		return parseStoreBlob(b)
 	}
 	if uint64(binary.BigEndian.Uint32(b[fixedSize:])) != uint64(len(der)) {
 		return blob{}, false
@@ -100,7 +104,7 @@ func parseBlob(b []byte) (blob, bool) {
 	nonce, body, ok := parseDER(der)
 	var material [2 * materialSize]byte
 	hex.Encode(material[:], head[5:5+materialSize])
-	return blob{string(material[:]), head, nonce, body}, ok
+	return blob{string(material[:]), head, nonce, body, fromKMS}, ok
 }
 
 // decrypt opens b. It reports false if b was damaged, was made with another

@@ -3,6 +3,7 @@ package keys
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -31,6 +32,7 @@ func (v *View) CreateKey(ctx context.Context, in *kms.CreateKeyInput) (*kms.Crea
 		return nil, err
 	}
 	k := v.newKey(v.home(), spec, usage)
+	k.Origin = cmp.Or(string(in.Origin), defaultOrigin)
 	k.Description = str(in.Description)
 	if len(in.Tags) > 0 {
 		// There is no key policy yet that could speak about the tags.
@@ -47,22 +49,22 @@ func (v *View) CreateKey(ctx context.Context, in *kms.CreateKeyInput) (*kms.Crea
 			return nil, err
 		}
 	}
-	if err := v.supply(ctx, &k, string(in.Origin)); err != nil {
+	if err := v.supply(ctx, &k, in); err != nil {
 		return nil, err
 	}
-	if err := v.write(ctx, func(tx *change) error { return tx.PutKey(k) }); err != nil {
-		return nil, err
+	if err := v.write(ctx, func(tx *change) error { return tx.putNewKey(&k) }); err != nil {
+		return nil, errors.Join(err, v.dropFromStore(ctx, &k))
 	}
 	return &kms.CreateKeyOutput{KeyMetadata: k.metadata()}, nil
 }
 
 // supply gives k, which is new, its first material, if that does not come from
 // outside.
-func (v *View) supply(ctx context.Context, k *Key, origin string) error {
-	if origin == imported {
+func (v *View) supply(ctx context.Context, k *Key, in *kms.CreateKeyInput) error {
+	if string(in.Origin) == imported {
 		return v.awaitImport(k)
 	}
-	m, err := v.newMaterial(ctx, k)
+	m, err := v.materialFor(ctx, k, in)
 	if err == nil {
 		k.addMaterial(m)
 	}
@@ -94,11 +96,11 @@ func sortOf(in *kms.CreateKeyInput) (material.Spec, material.Usage, error) {
 
 // offered refuses the sorts of key that this server does not have.
 func offered(in *kms.CreateKeyInput) error {
-	switch {
+	switch ours, err := inStore(in); {
+	case ours || err != nil:
+		return err
 	case !slices.Contains([]string{"", defaultOrigin, imported}, string(in.Origin)):
 		return unsupported("This server does not offer keys of origin %s yet.", in.Origin)
-	case in.CustomKeyStoreId != nil || in.XksKeyId != nil:
-		return unsupported("This server does not offer custom key stores yet.")
 	case in.MultiRegion != nil && *in.MultiRegion:
 		return unsupported("This server does not offer multi-Region keys yet.")
 	}

@@ -24,7 +24,10 @@ const symmetric = material.AlgorithmSymmetric
 
 // seal encrypts plaintext under the current material of t, a symmetric
 // encryption key. Every symmetric ciphertext is made here.
-func (v *View) seal(_ context.Context, t target, use byte, plaintext []byte, encryption map[string]string) ([]byte, error) {
+func (v *View) seal(ctx context.Context, t target, use byte, plaintext []byte, encryption map[string]string) ([]byte, error) {
+	if t.backing != nil {
+		return v.sealInStore(ctx, t, use, plaintext, encryption)
+	}
 	out, err := encrypt(use, t.Current, t.secrets[t.Current].Secret(), plaintext, encryption)
 	if err != nil {
 		return nil, fmt.Errorf("encrypt under %s: %w", t.arn, err)
@@ -40,6 +43,10 @@ func (v *View) unseal(ctx context.Context, t target, sealed []byte, encryption m
 	if !ok {
 		return nil, "", badCiphertext()
 	}
+	if t.backing != nil && t.Current == b.material {
+		plaintext, err := v.unsealInStore(ctx, t, b, encryption)
+		return plaintext, b.material, err
+	}
 	secret, ok := t.secrets[b.material]
 	if !ok || !t.symmetric() {
 		_, err := v.lookUpMaterial(ctx, v.caller.Region, b.material)
@@ -50,6 +57,9 @@ func (v *View) unseal(ctx context.Context, t target, sealed []byte, encryption m
 			return nil, "", err
 		}
 		return nil, "", &types.IncorrectKeyException{Message: new("The key ID in the request does not identify a CMK that can perform this operation.")}
+	}
+	if b.from != fromKMS {
+		return nil, "", badCiphertext()
 	}
 	plaintext, ok := b.decrypt(secret.Secret(), encryption)
 	if !ok {
@@ -475,18 +485,17 @@ func (v *View) GenerateRandom(ctx context.Context, in *kms.GenerateRandomInput) 
 	if err := v.allow(ctx, "GenerateRandom", "*", to.add(policy.Context{})); err != nil {
 		return nil, err
 	}
-	switch {
-	case in.CustomKeyStoreId != nil:
-		return nil, unsupported("This server does not offer custom key stores yet.")
-	case in.NumberOfBytes == nil:
+	if in.NumberOfBytes == nil {
 		return nil, invalid("NumberOfBytes is required.")
 	}
 	n, err := checkBytes(*in.NumberOfBytes)
 	if err != nil {
 		return nil, err
 	}
-	random := make(seal.Plaintext, n)
-	rand.Read(random)
+	random, err := v.random(ctx, in.CustomKeyStoreId, n)
+	if err != nil {
+		return nil, err
+	}
 	out := &kms.GenerateRandomOutput{}
 	out.Plaintext, out.CiphertextForRecipient, err = to.answer(random)
 	return out, err

@@ -89,6 +89,8 @@ type Key struct {
 	// XksKeyID the external key behind it, if the store is an external one.
 	StoreID  string `json:",omitempty"`
 	XksKeyID string `json:",omitempty"`
+	// Store is the store of StoreID. It is read with the key, and not written with it.
+	Store *KeyStore `json:"-"`
 	// MultiRegion is nil for a key of one Region.
 	MultiRegion *MultiRegion `json:",omitempty"`
 	Rotation    Rotation     `json:",omitzero"`
@@ -216,10 +218,10 @@ func (k *Key) metadata() *types.KeyMetadata {
 		KeyId:                 new(k.ID),
 		Arn:                   new(k.ARN()),
 		CreationDate:          new(k.Created),
-		Enabled:               k.State == Enabled,
+		Enabled:               k.shownState() == Enabled,
 		Description:           new(k.Description),
 		KeyUsage:              types.KeyUsageType(k.Usage),
-		KeyState:              types.KeyState(k.State),
+		KeyState:              types.KeyState(k.shownState()),
 		Origin:                types.OriginType(k.Origin),
 		KeyManager:            types.KeyManagerType(k.Manager),
 		CustomerMasterKeySpec: types.CustomerMasterKeySpec(k.Spec), //nolint:staticcheck // old clients read it
@@ -238,10 +240,11 @@ func (k *Key) metadata() *types.KeyMetadata {
 	case material.EncapsulateDecapsulate:
 		m.EncapsulationAlgorithms = spelled[types.EncapsulationAlgorithmSpec](algorithms)
 	}
-	if k.symmetric() {
+	if k.symmetric() && k.Store == nil {
 		m.CurrentKeyMaterialId = k.current()
 	}
 	k.describeImport(m)
+	k.addStore(m)
 	if k.State == PendingDeletion {
 		m.DeletionDate = new(k.Deletion)
 	}

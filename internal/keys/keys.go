@@ -7,6 +7,7 @@ package keys
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"borealis/internal/api"
@@ -68,12 +69,18 @@ type Service struct {
 	// than what Sealer seals, which is sealed again when the root key changes.
 	// Sealer does it if it is nil.
 	Tokens Sealer
-	Now    func() time.Time
 	// Attestations may be nil: then there are no answers for enclaves.
 	Attestations Attestations
+	// Proxies and HSMs are what custom key stores are made of. Both may be nil; then
+	// there are no stores of that type to be had.
+	Proxies Proxies
+	HSMs    HSMs
+	Now     func() time.Time
 
 	cache  cache
 	usages usages
+	waking sync.Once
+	wake   chan struct{}
 }
 
 // A View is the service as one caller sees it.
@@ -90,17 +97,22 @@ func (s *Service) As(c cloud.Caller) *View { return &View{s, c} }
 // rest.
 var Ops = map[string]api.Op[*View]{
 	"CancelKeyDeletion":                   api.Bind((*View).CancelKeyDeletion),
+	"ConnectCustomKeyStore":               api.Bind((*View).ConnectCustomKeyStore),
 	"CreateAlias":                         api.Bind((*View).CreateAlias),
+	"CreateCustomKeyStore":                api.Bind((*View).CreateCustomKeyStore),
 	"CreateGrant":                         api.Bind((*View).CreateGrant),
 	"CreateKey":                           api.Bind((*View).CreateKey),
 	"Decapsulate":                         api.Bind((*View).Decapsulate),
 	"Decrypt":                             api.Bind((*View).Decrypt),
 	"DeleteAlias":                         api.Bind((*View).DeleteAlias),
+	"DeleteCustomKeyStore":                api.Bind((*View).DeleteCustomKeyStore),
 	"DeleteImportedKeyMaterial":           api.Bind((*View).DeleteImportedKeyMaterial),
 	"DeriveSharedSecret":                  api.Bind((*View).DeriveSharedSecret),
+	"DescribeCustomKeyStores":             api.Bind((*View).DescribeCustomKeyStores),
 	"DescribeKey":                         api.Bind((*View).DescribeKey),
 	"DisableKey":                          api.Bind((*View).DisableKey),
 	"DisableKeyRotation":                  api.Bind((*View).DisableKeyRotation),
+	"DisconnectCustomKeyStore":            api.Bind((*View).DisconnectCustomKeyStore),
 	"EnableKey":                           api.Bind((*View).EnableKey),
 	"EnableKeyRotation":                   api.Bind((*View).EnableKeyRotation),
 	"Encapsulate":                         api.Bind((*View).Encapsulate),
@@ -134,6 +146,7 @@ var Ops = map[string]api.Op[*View]{
 	"TagResource":                         api.Bind((*View).TagResource),
 	"UntagResource":                       api.Bind((*View).UntagResource),
 	"UpdateAlias":                         api.Bind((*View).UpdateAlias),
+	"UpdateCustomKeyStore":                api.Bind((*View).UpdateCustomKeyStore),
 	"UpdateKeyDescription":                api.Bind((*View).UpdateKeyDescription),
 	"Verify":                              api.Bind((*View).Verify),
 	"VerifyMac":                           api.Bind((*View).VerifyMac),

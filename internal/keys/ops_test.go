@@ -30,15 +30,22 @@ func (w *world) inputs(owner *person, key *string) map[string]any {
 		KeyId: key, GranteePrincipal: &grantee, Operations: []types.GrantOperation{"DescribeKey"},
 	}))(w.t)
 	brought, parcel := w.brought(owner)
+	owner.dropStores()
+	store := must(owner.CreateCustomKeyStore(ctx, externalStore("store", "https://example.com")))(w.t).CustomKeyStoreId
 	tags := []types.Tag{{TagKey: new("k"), TagValue: new("v")}}
 	in := map[string]any{
 		"CancelKeyDeletion":               &kms.CancelKeyDeletionInput{KeyId: key},
+		"ConnectCustomKeyStore":           &kms.ConnectCustomKeyStoreInput{CustomKeyStoreId: store},
 		"CreateAlias":                     &kms.CreateAliasInput{AliasName: new("alias/new"), TargetKeyId: key},
+		"CreateCustomKeyStore":            externalStore("another", "https://other.test"),
 		"CreateGrant":                     &kms.CreateGrantInput{KeyId: key, GranteePrincipal: &grantee, Operations: []types.GrantOperation{"Encrypt"}},
 		"CreateKey":                       &kms.CreateKeyInput{Tags: tags},
 		"Decrypt":                         &kms.DecryptInput{CiphertextBlob: blob},
 		"DeleteAlias":                     &kms.DeleteAliasInput{AliasName: new("alias/there")},
 		"DeleteImportedKeyMaterial":       &kms.DeleteImportedKeyMaterialInput{KeyId: brought},
+		"DeleteCustomKeyStore":            &kms.DeleteCustomKeyStoreInput{CustomKeyStoreId: store},
+		"DescribeCustomKeyStores":         &kms.DescribeCustomKeyStoresInput{},
+		"DisconnectCustomKeyStore":        &kms.DisconnectCustomKeyStoreInput{CustomKeyStoreId: store},
 		"DescribeKey":                     &kms.DescribeKeyInput{KeyId: key},
 		"DisableKey":                      &kms.DisableKeyInput{KeyId: key},
 		"DisableKeyRotation":              &kms.DisableKeyRotationInput{KeyId: key},
@@ -68,6 +75,7 @@ func (w *world) inputs(owner *person, key *string) map[string]any {
 		"TagResource":                     &kms.TagResourceInput{KeyId: key, Tags: tags},
 		"UntagResource":                   &kms.UntagResourceInput{KeyId: key, TagKeys: []string{"k"}},
 		"UpdateAlias":                     &kms.UpdateAliasInput{AliasName: new("alias/there"), TargetKeyId: key},
+		"UpdateCustomKeyStore":            &kms.UpdateCustomKeyStoreInput{CustomKeyStoreId: store, NewCustomKeyStoreName: new("renamed")},
 		"UpdateKeyDescription":            &kms.UpdateKeyDescriptionInput{KeyId: key, Description: new("d")},
 	}
 	owner.sortInputs(in, key)
@@ -148,6 +156,9 @@ func TestEveryOperationWorks(t *testing.T) {
 			if name == "CancelKeyDeletion" {
 				must(ann.ScheduleKeyDeletion(t.Context(), &kms.ScheduleKeyDeletionInput{KeyId: key}))(t)
 			}
+			if name == "DisconnectCustomKeyStore" {
+				must(ann.ConnectCustomKeyStore(t.Context(), &kms.ConnectCustomKeyStoreInput{CustomKeyStoreId: in.(*kms.DisconnectCustomKeyStoreInput).CustomKeyStoreId}))(t)
+			}
 			ann.may(name, func() error { _, err := op.Run(t.Context(), ann.View, in); return err }())
 			if e := w.log.asked(); !e.Allowed || e.Caller.ARN != ann.caller.ARN || e.Reason == "" || !e.Time.Equal(w.now) {
 				t.Errorf("record: %+v", e)
@@ -167,7 +178,7 @@ func TestWhatCrossesAccounts(t *testing.T) {
 	aliases := strings.Fields("Decapsulate DeriveSharedSecret DescribeKey Encapsulate Encrypt GenerateDataKey GenerateDataKeyPair GenerateDataKeyPairWithoutPlaintext GenerateDataKeyWithoutPlaintext GenerateMac GetPublicKey ReEncrypt Sign Verify VerifyMac")
 	crosses := append(strings.Fields("CreateGrant Decrypt GetKeyRotationStatus ListGrants RevokeGrant"), aliases...)
 	// These do not name a key, or (RetireGrant) the key policy has no say.
-	alone := strings.Fields("CreateKey GenerateRandom ListKeys ListRetirableGrants DeleteAlias UpdateAlias RetireGrant")
+	alone := strings.Fields("CreateKey ConnectCustomKeyStore CreateCustomKeyStore DeleteCustomKeyStore DescribeCustomKeyStores DisconnectCustomKeyStore UpdateCustomKeyStore GenerateRandom ListKeys ListRetirableGrants DeleteAlias UpdateAlias RetireGrant")
 	w := newWorld(t)
 	ann := w.person(home, "user/ann", allow("kms:*"))
 	bob := w.person(abroad, "user/bob", allow("kms:*"))

@@ -82,6 +82,8 @@ type target struct {
 	// at is when the request was decided, and event, for an action that uses the
 	// key's material, the id of the decision on record.
 	event string
+	// asked is the action that was decided about.
+	asked string
 	at    time.Time
 }
 

@@ -127,16 +127,16 @@ var said = map[State]string{
 
 // usable refuses an action that the key's state does not permit.
 func usable(k *Key, action string) error {
-	needs := rules[action].needs
-	if !slices.Contains(refused[needs], k.State) {
+	needs, state := rules[action].needs, k.shownState()
+	if !slices.Contains(refused[needs], state) {
 		return nil
 	}
 	switch arn := k.ARN(); {
 	case needs == onlyDeleting:
 		return &types.KMSInvalidStateException{Message: new(arn + " is not pending deletion.")}
-	case k.State == Disabled:
+	case state == Disabled:
 		return &types.DisabledException{Message: new(arn + " is disabled.")}
 	default:
-		return &types.KMSInvalidStateException{Message: new(arn + " is " + said[k.State] + ".")}
+		return &types.KMSInvalidStateException{Message: new(arn + " is " + said[state] + ".")}
 	}
 }

@@ -80,7 +80,7 @@ func TestStates(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(stateTable), "\n")
 	states, left := strings.Fields(lines[0]), make(map[string]bool)
 	for name := range keys.Ops {
-		left[name] = true
+		left[name] = !strings.Contains(name, "CustomKeyStore") // those have states of their own
 	}
 	w := newWorld(t)
 	for _, line := range lines[1:] {
@@ -119,7 +119,10 @@ func TestStates(t *testing.T) {
 			}
 		}
 	}
-	for name := range left {
+	for name, is := range left {
+		if !is {
+			continue
+		}
 		t.Errorf("%s has no row in the table of states", name)
 	}
 }

@@ -23,6 +23,7 @@ type Store interface {
 // id or name, start after the one given ("" for the first), and have at most n
 // elements.
 type Tx interface {
+	// Key is a key, with the custom key store that it is in.
 	Key(Ref) (Key, error)
 	// KeyOfMaterial names the key that the material belongs to: the one in Region
 	// near if there is one, for the keys of a multi-Region family share materials.
@@ -42,6 +43,21 @@ type Tx interface {
 	// PutUsage puts down the last use of a key. It does nothing if there is no such
 	// key any more.
 	PutUsage(Usage) error
+
+	KeyStore(p Place, id string) (KeyStore, error)
+	// KeyStores lists the custom key stores of a place, by id.
+	KeyStores(p Place, after string, n int) ([]KeyStore, error)
+	// ConnectingStores lists the custom key stores of all places that are Connecting.
+	ConnectingStores() ([]KeyStore, error)
+	// StoreOfCluster is the custom key store, wherever it is, of a cluster.
+	StoreOfCluster(cluster string) (KeyStore, error)
+	// StoreKeys lists the keys in a custom key store, by id.
+	StoreKeys(p Place, store, after string, n int) ([]string, error)
+	// KeyOfExternal is the id of the key in a custom key store that has this external
+	// key behind it.
+	KeyOfExternal(p Place, store, external string) (string, error)
+	PutKeyStore(KeyStore) error
+	DeleteKeyStore(p Place, id string) error
 
 	Alias(p Place, name string) (Alias, error)
 	// Aliases lists the aliases of a place, or, if keyID is not "", of one key of it.

@@ -90,6 +90,9 @@ func (s *Service) chore(ctx context.Context, k *Key, now time.Time) (apply, erro
 	due := func(at time.Time) bool { return !at.IsZero() && !now.Before(at) }
 	switch {
 	case due(k.Deletion):
+		// First, so that the next try does it if this one is cut short. A store that
+		// cannot do it does not keep the key: it may never be back.
+		_ = s.dropFromStore(ctx, k)
 		return s.destroy(now), nil
 	case k.Manager == AWS && k.Rotation.Period == 0:
 		return firstSchedule, nil

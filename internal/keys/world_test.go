@@ -38,6 +38,8 @@ type world struct {
 	root *seal.Root
 	dir  *directory
 	log  *eventLog
+	xks  *fakeProxies
+	hsm  *fakeHSMs
 
 	// theirs imports the material of the key that brought makes.
 	theirs *kms.ImportKeyMaterialInput
@@ -48,7 +50,7 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	w := &world{
-		t: t, path: filepath.Join(t.TempDir(), "db"), root: seal.NewRoot(), log: new(eventLog),
+		t: t, path: filepath.Join(t.TempDir(), "db"), root: seal.NewRoot(), log: new(eventLog), xks: new(fakeProxies), hsm: new(fakeHSMs),
 		dir: &directory{people: make(map[string]*entry)}, now: time.Date(2026, 11, 23, 10, 0, 0, 562_000_000, time.UTC),
 	}
 	w.reopen()
@@ -73,6 +75,7 @@ func (w *world) reopen() {
 func (w *world) restart() {
 	w.Service = &keys.Service{
 		Store: w.db.Keys(), Policies: w.dir, Principals: w.dir, Audit: w.log, Sealer: w.root.Derive("keys"), Now: w.clock,
+		Proxies: w.xks, HSMs: w.hsm,
 	}
 }
 

@@ -80,6 +80,16 @@ type Config struct {
 	// AttestationRoot is a PEM file of the certificates that vouch for attestation
 	// documents of Nitro enclaves. If empty, none is trusted.
 	AttestationRoot string
+	// XksProxies are addresses ("10.0.0.5:8443") of external key store proxies by the
+	// host name of their endpoint: the only way to proxies that are not at port 443
+	// of a public address, and what stands for VPC endpoint services.
+	XksProxies map[string]string
+	// XksCA is a file of the certificates that vouch for external key store proxies.
+	// The system's if empty.
+	XksCA string
+	// HSMModule is the PKCS#11 module of CloudHSM key stores. There can be none if
+	// it is empty, or if the program was built without the tag pkcs11.
+	HSMModule string
 	// Log gets what operators should know. slog.Default() if nil.
 	Log *slog.Logger
 }
@@ -92,6 +102,8 @@ type Server struct {
 	db       *store.DB
 	audit    *audit.Log
 	identity *identity.Service
+	proxies  proxies
+	modules  modules
 	keys     *keys.Service
 	clusters *clusters.Service
 	engines  *postgres.Engines
@@ -176,6 +188,12 @@ func (s *Server) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.volumes = volume.New(files)
+	if s.proxies, err = openProxies(s.cfg); err != nil {
+		return err
+	}
+	if s.modules, err = openModules(s.cfg); err != nil {
+		return err
+	}
 	s.wire()
 	if err := s.trustAttestations(); err != nil {
 		return err
@@ -187,7 +205,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 func (s *Server) wire() {
 	s.identity = &identity.Service{Store: s.db.Identity(), Audit: s.audit, Sealer: s.roots.Derive(store.PurposeIdentity), Now: time.Now}
 	sts := &sessions.Service{Principals: principals{s.identity}, Policies: s.identity, Audit: s.audit, Sealer: s.tokens.Derive("sessions"), Now: time.Now}
-	s.keys = &keys.Service{Store: s.db.Keys(), Policies: s.identity, Principals: s.identity, Audit: s.audit, Sealer: s.roots.Derive(store.PurposeKeys), Tokens: s.tokens.Derive("keys"), Now: time.Now}
+	s.keys = &keys.Service{Store: s.db.Keys(), Policies: s.identity, Principals: s.identity, Audit: s.audit, Sealer: s.roots.Derive(store.PurposeKeys), Tokens: s.tokens.Derive("keys"), Proxies: s.proxies, HSMs: s.modules, Now: time.Now}
 	s.clusters = &clusters.Service{
 		Store: s.db.Clusters(), Policies: s.identity, Audit: s.audit,
 		Keys:    func(c cloud.Caller) clusters.Keys { return s.keys.As(c) },
@@ -224,6 +242,10 @@ func (s *Server) Close() error {
 		defer cancel()
 		errs = append(errs, s.engines.Close(ctx))
 	}
+	if s.proxies.client != nil {
+		s.proxies.client.Close()
+	}
+	errs = append(errs, s.modules.close())
 	if s.audit != nil {
 		errs = append(errs, s.audit.Close())
 	}

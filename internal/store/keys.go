@@ -48,6 +48,13 @@ func (t keyTx) Key(r keys.Ref) (keys.Key, error) {
 		return keys.Key{}, fmt.Errorf("read key %s: %w", r.ID, err)
 	}
 	k.Ref = r
+	if k.StoreID != "" {
+		s, err := t.KeyStore(r.Place, k.StoreID)
+		if err != nil {
+			return keys.Key{}, err
+		}
+		k.Store = &s
+	}
 	k.Materials, err = t.materials(r)
 	return k, err
 }
@@ -117,6 +124,9 @@ func (t keyTx) PutKey(k keys.Key) error {
 		k.Account, k.Region, k.ID, len(k.Materials))
 	if err != nil {
 		return fmt.Errorf("write materials of key %s: %w", k.ID, err)
+	}
+	if err := t.putStoreKey(k); err != nil {
+		return fmt.Errorf("write key %s: %w", k.ID, err)
 	}
 	for i, m := range k.Materials {
 		body, err := encodeBody(m)

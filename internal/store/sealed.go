@@ -35,6 +35,7 @@ var sealedColumns = []sealedColumn{
 	{PurposeIdentity, "access_keys", []string{"id"}, "body", "Sealed"},
 	{PurposeKeys, "kms_keys", []string{"account", "region", "id"}, "body", "Naming"},
 	{PurposeKeys, "kms_materials", []string{"account", "region", "key_id", "id"}, "sealed", ""},
+	{PurposeKeys, "kms_stores", []string{"account", "region", "id"}, "secret", ""},
 }
 
 // A Reseal returns a sealed message under the root key of now: the same one if it

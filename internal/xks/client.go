@@ -43,9 +43,6 @@ type Config struct {
 	// Roots are the authorities that proxies' certificates are checked with. The
 	// system's if nil.
 	Roots *x509.CertPool
-	// Certificates are shown to proxies that ask for a client certificate. May be
-	// empty.
-	Certificates []tls.Certificate
 	// Timeout is how long a proxy has for one answer. Timeout, the constant, if 0.
 	Timeout time.Duration
 }
@@ -202,7 +199,7 @@ func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, e
 		return nil, &Error{Kind: Unreachable, Detail: printable(err.Error())}
 	}
 	conn := tls.Client(raw, &tls.Config{
-		ServerName: host, RootCAs: c.cfg.Roots, Certificates: c.cfg.Certificates, MinVersion: tls.VersionTLS12,
+		ServerName: host, RootCAs: c.cfg.Roots, MinVersion: tls.VersionTLS12,
 	})
 	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
