@@ -154,10 +154,10 @@ type exchange struct {
 	start  time.Time
 	wire   *wire.Service // whose protocol and words errors are in
 	op     string
-	caller cloud.Caller
-	call   *audit.Call // of an operation that is served
-	out    any         // that the operation has returned
-	buffer []byte      // for the body of a small request
+	call   audit.Call // its Caller is known first
+	called bool       // an operation that is served: call is complete
+	out    any        // that the operation has returned
+	buffer []byte     // for the body of a small request
 }
 
 // An answer is what goes back.
@@ -204,7 +204,7 @@ func (g *Gateway) run(w http.ResponseWriter, r *http.Request, x *exchange) (any,
 	if err != nil {
 		return nil, err
 	}
-	x.caller = callerOf(r, x.id, proof)
+	x.call.Caller = callerOf(r, x.id, proof)
 	s, op, body, err := g.route(r, proof.Service, body)
 	if err != nil {
 		return nil, err
@@ -216,23 +216,23 @@ func (g *Gateway) run(w http.ResponseWriter, r *http.Request, x *exchange) (any,
 	if s.wire.Name == "iam" {
 		// IAM is one for all Regions, and is at home in this one, however a client
 		// with an endpoint of its own was told to sign.
-		x.caller.Region = "us-east-1"
+		x.call.Caller.Region = "us-east-1"
 	}
-	x.call = &audit.Call{Service: s.wire.Name, Operation: op, Caller: x.caller, Time: g.now()}
-	return s.run(r.Context(), x.call, body)
+	x.called, x.call.Service, x.call.Operation, x.call.Time = true, s.wire.Name, op, g.now()
+	return s.run(r.Context(), &x.call, body)
 }
 
 // finish puts the call on record before it is answered with a. If that cannot be
 // done, nothing is told but that it failed.
 func (g *Gateway) finish(x *exchange, a answer) answer {
-	if x.call == nil {
+	if !x.called {
 		return a
 	}
 	o := audit.Outcome{ErrorCode: a.code, ErrorMessage: a.says}
 	if a.err == nil {
 		o.Output = x.out
 	}
-	if err := g.audit.Finish(x.call, o); err != nil {
+	if err := g.audit.Finish(&x.call, o); err != nil {
 		return x.fail(err)
 	}
 	return a
@@ -257,7 +257,7 @@ func (g *Gateway) record(r *http.Request, x *exchange, a answer) {
 		message = "client went away"
 	case a.status == http.StatusInternalServerError:
 		level, message = slog.LevelError, "request failed"
-	case a.err != nil && x.caller.AccessKeyID == "":
+	case a.err != nil && x.call.Caller.AccessKeyID == "":
 		level, message = slog.LevelInfo, "request refused"
 	}
 	if !g.log.Enabled(r.Context(), level) {
@@ -265,7 +265,7 @@ func (g *Gateway) record(r *http.Request, x *exchange, a answer) {
 	}
 	attrs := []slog.Attr{
 		slog.String("id", x.id), slog.String("service", x.wire.Name), slog.String("operation", x.op),
-		slog.String("region", string(x.caller.Region)), slog.String("caller", x.caller.ARN),
+		slog.String("region", string(x.call.Caller.Region)), slog.String("caller", x.call.Caller.ARN),
 		slog.String("from", r.RemoteAddr), slog.Int("status", a.status), slog.Duration("took", time.Since(x.start)),
 	}
 	if a.err != nil {

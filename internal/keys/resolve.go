@@ -125,6 +125,9 @@ func (v *View) findKey(ctx context.Context, t target) (target, error) {
 	case err != nil:
 		return target{}, err
 	}
-	t.loaded, t.arn = l.at(v.Now()), l.ARN()
+	t.loaded = l.at(v.Now())
+	if t.arn == "" || t.alias != "" {
+		t.arn = l.ARN()
+	}
 	return t, nil
 }
