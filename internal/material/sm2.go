@@ -1,13 +1,20 @@
 package material
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/rand"
+	"crypto/subtle"
 	"encoding/asn1"
 	"math/big"
+	"slices"
 
 	"github.com/emmansun/gmsm/ecdh"
+	"github.com/emmansun/gmsm/kdf"
 	"github.com/emmansun/gmsm/sm2"
+	"github.com/emmansun/gmsm/sm3"
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // oidSM2 names the curve (GM/T 0006).
@@ -90,19 +97,57 @@ func (k sm2Key) verify(_ Algorithm, t MessageType, message, signature []byte) bo
 
 func (k sm2Key) publicKey() *ecdsa.PublicKey { return &k.sk.PublicKey }
 
-func (k sm2Key) encrypt(_ Algorithm, plaintext []byte) ([]byte, error) {
-	return sm2.EncryptASN1(rand.Reader, k.publicKey(), plaintext)
+// encrypt looks at what comes out for short plaintexts. When its first mask is
+// zero, for one byte once in 256 times, the library takes another and spoils the
+// public key meanwhile: the ciphertext does not decrypt. From 8 bytes on that does
+// not happen.
+func (k sm2Key) encrypt(a Algorithm, plaintext []byte) ([]byte, error) {
+	for {
+		ciphertext, err := sm2.EncryptASN1(rand.Reader, k.publicKey(), plaintext)
+		if err != nil || len(plaintext) == 0 || len(plaintext) >= 8 {
+			return ciphertext, err
+		}
+		again, err := k.decrypt(a, ciphertext)
+		if err == nil && bytes.Equal(again, plaintext) {
+			return ciphertext, nil
+		}
+	}
 }
 
-// derSequence begins a ciphertext in DER. The library also reads bare points
-// and hashes one after the other, and KMS does not.
-const derSequence = 0x30
-
+// decrypt reads ciphertexts in DER only: the library also reads bare points and
+// hashes one after the other, and KMS does not.
 func (k sm2Key) decrypt(_ Algorithm, ciphertext []byte) ([]byte, error) {
-	if len(ciphertext) == 0 || ciphertext[0] != derSequence {
+	var outer, c2, c3 cryptobyte.String
+	x, y := new(big.Int), new(big.Int)
+	in := cryptobyte.String(ciphertext)
+	ok := in.ReadASN1(&outer, cbasn1.SEQUENCE) && in.Empty() &&
+		outer.ReadASN1Integer(x) && outer.ReadASN1Integer(y) &&
+		outer.ReadASN1(&c3, cbasn1.OCTET_STRING) && outer.ReadASN1(&c2, cbasn1.OCTET_STRING) &&
+		outer.Empty()
+	if !ok {
 		return nil, ErrCiphertext
 	}
+	if bytes.Equal(c2, make([]byte, len(c2))) {
+		return k.decryptZeros(x, y, c3, len(c2))
+	}
 	return k.sk.Decrypt(rand.Reader, ciphertext, sm2.ASN1DecrypterOpts)
+}
+
+// decryptZeros decrypts (GM/T 0003.4, section 7.1) size bytes of zeros, which
+// the library refuses: one plaintext of a single byte in 256 is encrypted so.
+func (k sm2Key) decryptZeros(x, y *big.Int, c3 []byte, size int) ([]byte, error) {
+	curve := k.sk.Curve
+	if size == 0 || x.Sign() < 0 || y.Sign() < 0 || !curve.IsOnCurve(x, y) {
+		return nil, ErrCiphertext
+	}
+	x2, y2 := curve.ScalarMult(x, y, k.dh.Bytes())
+	shared := append(x2.FillBytes(make([]byte, 32)), y2.FillBytes(make([]byte, 32))...)
+	plaintext := kdf.Kdf(sm3.New(), shared, size)
+	sum := sm3.Sum(slices.Concat(shared[:32], plaintext, shared[32:]))
+	if subtle.ConstantTimeCompare(sum[:], c3) != 1 || bytes.Equal(plaintext, make([]byte, size)) {
+		return nil, ErrCiphertext
+	}
+	return plaintext, nil
 }
 
 func (k sm2Key) agree(public []byte) ([]byte, error) {

@@ -212,6 +212,31 @@ func ints(t testing.TB, sig []byte) (r, s *big.Int) {
 	return new(big.Int).SetBytes(sig[at+2 : at+2+length]), new(big.Int).SetBytes(sig[at+2+length+2:])
 }
 
+// Of the ciphertexts of one byte, one in 256 is zero.
+func TestShortSM2Ciphertexts(t *testing.T) {
+	k := key(t, "SM2")
+	var zeros int
+	for range 3000 {
+		c, err := k.Encrypt("SM2PKE", []byte("m"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := k.Decrypt("SM2PKE", c); err != nil || string(p) != "m" {
+			t.Fatalf("%x: %q, %v", c, []byte(p), err)
+		}
+		if c[len(c)-1] == 0 {
+			zeros++
+			c[len(c)-4] ^= 1 // in the hash
+			if _, err := k.Decrypt("SM2PKE", c); !errors.Is(err, material.ErrCiphertext) {
+				t.Errorf("damaged: %v", err)
+			}
+		}
+	}
+	if zeros == 0 { // once in 100,000
+		t.Error("no ciphertext was zero")
+	}
+}
+
 // KMS gives secp256k1 signatures with small and large s.
 func TestLargeAndSmallS(t *testing.T) {
 	half, _ := new(big.Int).SetString("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0", 16)
