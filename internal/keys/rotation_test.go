@@ -1,6 +1,7 @@
 package keys_test
 
 import (
+	"database/sql"
 	"fmt"
 	"strings"
 	"testing"
@@ -377,6 +378,35 @@ func TestManagedKeysRotate(t *testing.T) {
 		t.Errorf("a year later: %d\n%s", n, root.history(key))
 	}
 	ann.may("decrypt", ann.decrypt(blob, nil))
+}
+
+// One that was made before keys rotated is due at once, since the migration, and
+// has missed its day.
+func TestManagedKeyOfBefore(t *testing.T) {
+	w := newWorld(t)
+	root := w.person(home, "root")
+	m := must(root.through("rds.amazonaws.com").DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: new("alias/aws/rds")}))(t).KeyMetadata
+	err := w.Store.Update(t.Context(), func(tx keys.Tx) error {
+		k, err := tx.Key(keys.Ref{Place: keys.Place{Account: home, Region: region}, ID: *m.KeyId})
+		k.Rotation = keys.Rotation{}
+		return cmpOr(err, tx.PutKey(k))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := must(sql.Open("sqlite", w.path))(t)
+	defer raw.Close()
+	must(raw.Exec(`UPDATE kms_keys SET due = 0`))(t)
+	w.reopen()
+	root = root.again()
+	w.wait(day)
+	if n := w.sweep(); n != 1 || root.history(m.Arn) != "CURRENT" {
+		t.Errorf("the first time: %d\n%s", n, root.history(m.Arn))
+	}
+	w.wait(364 * day)
+	if n := w.sweep(); n != 1 || root.history(m.Arn) != "NON_CURRENT\nCURRENT AUTOMATIC 2027-11-23 10:00:00" {
+		t.Errorf("a year after it was made: %d\n%s", n, root.history(m.Arn))
+	}
 }
 
 // aFamily makes a multi-Region key out of a key: its id in other Regions, with the

@@ -33,6 +33,9 @@ func TestKeysOfTheFirstSchema(t *testing.T) {
 	_, err = old.ExecContext(t.Context(), `
 		INSERT INTO kms_keys VALUES ('111122223333', 'eu-west-1', 'k', 3, NULL,
 			'{"Created":"2026-11-23T10:00:00Z","State":"Enabled","Deletion":"0001-01-01T00:00:00Z","Window":0,"Manager":"CUSTOMER","Description":"d","Policy":"{}","Tags":null}');
+		INSERT INTO kms_keys VALUES ('111122223333', 'eu-west-1', 'managed', 1, NULL,
+			'{"Created":"2026-11-23T10:00:00Z","State":"Enabled","Deletion":"0001-01-01T00:00:00Z","Window":0,"Manager":"AWS","Description":"d","Policy":"{}","Tags":null}');
+		INSERT INTO kms_materials VALUES ('managed', '111122223333', 'eu-west-1', 'managed', 0, 1000, x'03');
 		INSERT INTO kms_materials VALUES ('first', '111122223333', 'eu-west-1', 'k', 0, 1000, x'01');
 		INSERT INTO kms_materials VALUES ('last', '111122223333', 'eu-west-1', 'k', 1, 2000, x'02');`)
 	if err != nil {
@@ -46,9 +49,13 @@ func TestKeysOfTheFirstSchema(t *testing.T) {
 	}
 	defer db.Close()
 	var k keys.Key
+	var due []keys.Ref
 	ref := keys.Ref{Place: keys.Place{Account: "111122223333", Region: "eu-west-1"}, ID: "k"}
 	err = db.Keys().View(t.Context(), func(tx keys.Tx) (err error) {
-		k, err = tx.Key(ref)
+		if k, err = tx.Key(ref); err != nil {
+			return err
+		}
+		due, err = tx.Due(time.UnixMilli(1), keys.Ref{}, 10)
 		return err
 	})
 	if err != nil {
@@ -65,5 +72,8 @@ func TestKeysOfTheFirstSchema(t *testing.T) {
 	}
 	if d := cmp.Diff(want, k); d != "" {
 		t.Error(d)
+	}
+	if len(due) != 1 || due[0].ID != "managed" {
+		t.Errorf("due for their first schedule: %v", due)
 	}
 }
