@@ -99,9 +99,13 @@ func TestLives(t *testing.T) {
 			"schedule": r.schedule, "cancel": r.cancel, "reopen": r.reopen, "enable rotation": r.enableRotation, "disable rotation": r.disableRotation,
 			"import": r.bring, "take away": r.takeAway,
 		}
-		names := []string{"encrypt", "encrypt", "rotate", "rotate", "wait", "sweep", "enable", "disable", "schedule", "cancel", "reopen",
-			"enable rotation", "disable rotation", "import", "import", "import", "import", "take away"}
-		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
+		names := []string{"encrypt", "encrypt", "rotate", "rotate", "wait", "sweep", "enable", "disable", "schedule", "cancel", "cancel", "reopen"}
+		if r.imported {
+			names = append(names, "import", "import", "import", "import", "import", "import", "take away", "take away", "rotate", "encrypt")
+		} else {
+			names = append(names, "enable rotation", "disable rotation", "wait", "sweep")
+		}
+		for range rapid.IntRange(10, 60).Draw(rt, "steps") {
 			acts[rapid.SampledFrom(names).Draw(rt, "act")]()
 			r.check()
 		}

@@ -297,6 +297,11 @@ func TestSweepPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.log.fail = errors.New("disk full")
+	if n, err := w.Sweep(t.Context(), w.clock()); n != 0 || strings.Count(said(err), "disk full") != many {
+		t.Errorf("swept %d keys where every one fails: %v", n, err)
+	}
+	w.log.fail = nil
 	if n := w.sweep(); n != many {
 		t.Errorf("swept %d keys, want %d", n, many)
 	}
