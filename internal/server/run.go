@@ -174,7 +174,7 @@ func (s *Server) writeUsage(ctx context.Context) {
 	}
 }
 
-// sweep deletes keys whose waiting period is over, and what is left of secrets
+// sweep does, every minute, what is due of keys, and overwrites what is left of secrets
 // that were deleted or replaced.
 func (s *Server) sweep(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
@@ -191,7 +191,7 @@ func (s *Server) sweep(ctx context.Context) error {
 
 func (s *Server) sweepOnce(ctx context.Context, now time.Time) {
 	if _, err := s.keys.Sweep(ctx, now); err != nil && ctx.Err() == nil {
-		s.cfg.Log.ErrorContext(ctx, "keys due for deletion are not deleted yet", "err", err)
+		s.cfg.Log.ErrorContext(ctx, "not all that is due of keys is done yet; the next minute tries again", "err", err)
 	}
 	if err := s.scrub(ctx); err != nil && ctx.Err() == nil {
 		s.cfg.Log.WarnContext(ctx, "deleted secrets may still be in the database's log; the next minute tries again", "err", err)
