@@ -62,8 +62,8 @@ func (l *life) refusal(now time.Time) string {
 	return ""
 }
 
-// A made ciphertext, and the version that it was made with.
-type made struct {
+// A relic is a ciphertext, and the version that it was made with.
+type relic struct {
 	blob []byte
 	id   string
 }
@@ -76,7 +76,7 @@ type run struct {
 	ann *person
 	key *string
 	p   parcel
-	all []made
+	all []relic
 }
 
 // Whatever happens to a key, in whatever order: every ciphertext that was ever
@@ -148,7 +148,7 @@ func (r *run) check() {
 func (r *run) encrypt() {
 	blob, err := r.ann.encrypt(r.key, nil)
 	if r.want("encrypt", r.refusal(r.w.clock()), err) {
-		r.all = append(r.all, made{blob, r.versions[r.current].id})
+		r.all = append(r.all, relic{blob, r.versions[r.current].id})
 	}
 }
 
