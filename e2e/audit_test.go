@@ -142,6 +142,14 @@ func TestEventsOfTwoAccounts(t *testing.T) {
 			t.Errorf("ann sees %v", theirs)
 		}
 	})
+	t.Run("a key's last usage", func(t *testing.T) {
+		out, err := ann.kms().GetKeyLastUsage(ctx, &kms.GetKeyLastUsageInput{KeyId: &key})
+		ann.must("last usage", err)
+		id := *out.KeyLastUsage.CloudTrailEventId
+		if found := ann.look(cttypes.LookupAttributeKeyEventId, id); len(found) != 1 || *found[0].EventName != "ReEncrypt" || *found[0].EventId != id {
+			t.Errorf("event %s: %+v", id, found)
+		}
+	})
 	t.Run("what is made", func(t *testing.T) {
 		r := event(ann.one("CreateKey"))
 		arn, _ := at(r, "responseElements", "keyMetadata", "arn").(string)
