@@ -55,6 +55,9 @@ func (v *View) open(ctx context.Context, a ask) (target, error) {
 // authorize decides whether the caller may do a.action to t, and puts the
 // decision on record before anybody acts upon it; t then knows which record.
 func (v *View) authorize(ctx context.Context, t *target, a ask) error {
+	if err := checkContextSize(a.encryption); err != nil {
+		return err
+	}
 	if err := v.checkTokens(ctx, a.tokens); err != nil {
 		return err
 	}

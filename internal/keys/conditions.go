@@ -112,6 +112,21 @@ func (v *View) addCaller(c policy.Context) {
 	}
 }
 
+// maxContext is how many bytes the names and values of an encryption context may
+// have together: as many as the 8,192 characters that AWS is said to take can be.
+const maxContext = 4 * 8192
+
+func checkContextSize(encryption map[string]string) error {
+	n := 0
+	for k, value := range encryption {
+		n += len(k) + len(value)
+	}
+	if n > maxContext {
+		return invalid("The encryption context is longer than %d bytes.", maxContext)
+	}
+	return nil
+}
+
 // addEncryption adds the condition keys of an encryption context.
 func addEncryption(c policy.Context, encryption map[string]string) {
 	if len(encryption) == 0 {

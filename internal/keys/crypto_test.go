@@ -189,6 +189,8 @@ func TestCryptoParameters(t *testing.T) {
 		"4097 bytes":      {encrypt(&kms.EncryptInput{Plaintext: make([]byte, 4097)}), "ValidationException: 1 validation error detected: Value at 'plaintext' failed to satisfy constraint: Member must have length less than or equal to 4096"},
 		"nothing":         {encrypt(&kms.EncryptInput{}), "ValidationException: 1 validation error detected: Value at 'plaintext' failed to satisfy constraint: Member must have length greater than or equal to 1"},
 		"RSA":             {encrypt(&kms.EncryptInput{Plaintext: []byte("x"), EncryptionAlgorithm: "RSAES_OAEP_SHA_256"}), "InvalidKeyUsageException: Algorithm RSAES_OAEP_SHA_256 is incompatible with key spec SYMMETRIC_DEFAULT."},
+		"long context":    {encrypt(&kms.EncryptInput{Plaintext: []byte("x"), EncryptionContext: map[string]string{"a": strings.Repeat("é", 16383)}}), ""},
+		"longer context":  {encrypt(&kms.EncryptInput{Plaintext: []byte("x"), EncryptionContext: map[string]string{"a": strings.Repeat("é", 16384)}}), "ValidationException: The encryption context is longer than 32768 bytes."},
 		"dry encrypt":     {encrypt(&kms.EncryptInput{Plaintext: []byte("x"), DryRun: new(true)}), dry},
 		"dry decrypt":     {decrypt(&kms.DecryptInput{CiphertextBlob: blob, DryRun: new(true)}), dry},
 		"dry and wrong":   {decrypt(&kms.DecryptInput{CiphertextBlob: blob, EncryptionContext: map[string]string{"a": "b"}, DryRun: new(true)}), "InvalidCiphertextException"},

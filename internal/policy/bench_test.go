@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"borealis/internal/policy"
@@ -52,6 +53,19 @@ func BenchmarkParse(b *testing.B) {
 	for b.Loop() {
 		if _, err := policy.Parse("p", text); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// A pattern that fits nearly everywhere, for a long value of a request.
+func BenchmarkSlowPattern(b *testing.B) {
+	q := ask(b, app, sides{resource: []string{toHome}, identity: []string{
+		`{'Effect':'Allow','Action':'kms:Decrypt','Resource':'*','Condition':{'StringLike':{'aws:UserAgent':'*` + strings.Repeat("a?", 1000) + `b*'}}}`,
+	}})
+	q.Caller.UserAgent = strings.Repeat("a", 16<<10)
+	for b.Loop() {
+		if q.Decide().Allowed {
+			b.Fatal("matched")
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"iter"
 	"strings"
 	"unicode/utf8"
 )
@@ -43,9 +44,10 @@ func (g glob) any() bool {
 	return g != "" && strings.Count(string(g), "\xff") == len(g)
 }
 
-// match reports whether all of s fits g, with regard to case. It takes no memory,
-// and time proportional to len(g)+len(s), but for what stands between two * and
-// has a ? in it, which is tried everywhere.
+// match reports whether all of s fits g, with regard to case. It takes time
+// proportional to len(g)+len(s), and no memory, but for what stands between two *
+// and has a ? in it: that takes a pass over s for every 64 characters, so that all
+// of it is no more than len(s) * (2 + len(g)/64) steps.
 func (g glob) match(s string) bool {
 	head, rest, found := strings.Cut(string(g), "\xff")
 	n, ok := glob(head).begins(s)
@@ -114,14 +116,91 @@ func (g glob) find(s string) int {
 		}
 		return -1
 	}
-	for at := 0; at < len(s); {
-		if n, ok := g.begins(s[at:]); ok {
-			return at + n
+	// Of a piece of up to 64 characters, one word says at every place of s how much
+	// of the piece ends there (the Shift-And algorithm). Where a piece ends, the
+	// next has to begin: so that each pass takes one step for each character of s.
+	var starts []bool // by characters of s; nil is anywhere
+	for {
+		var p piece64
+		if p, g = g.piece(); g == "" {
+			for at := range p.ends(s, starts) {
+				return at
+			}
+			return -1
 		}
-		_, w := utf8.DecodeRuneInString(s[at:])
-		at += w
+		found := false
+		next := make([]bool, utf8.RuneCountInString(s)+1)
+		for _, i := range p.ends(s, starts) {
+			next[i], found = true, true
+		}
+		if !found {
+			return -1
+		}
+		starts = next
 	}
-	return -1
+}
+
+// A piece64 is up to 64 characters of a glob without *, as bits: those characters,
+// the first the lowest, that a given one fits.
+type piece64 struct {
+	ascii [utf8.RuneSelf]uint64
+	other map[rune]uint64
+	any   uint64 // all that are ?
+	last  uint64
+}
+
+// piece takes a piece off g, which is not empty.
+func (g glob) piece() (p piece64, rest glob) {
+	for p.last = 1; g != ""; p.last <<= 1 {
+		r, w := utf8.DecodeRuneInString(string(g))
+		switch {
+		case g[0] == one:
+			p.any |= p.last
+		case r < utf8.RuneSelf:
+			p.ascii[r] |= p.last
+		default:
+			if p.other == nil {
+				p.other = map[rune]uint64{}
+			}
+			p.other[r] |= p.last
+		}
+		if g = g[w:]; p.last == 1<<63 {
+			return p, g
+		}
+	}
+	p.last >>= 1
+	return p, ""
+}
+
+// fit is which characters of the piece r fits, which takes w bytes. A byte that is
+// no UTF-8 is a character of its own, and fits ? only.
+func (p *piece64) fit(r rune, w int) uint64 {
+	switch {
+	case r < utf8.RuneSelf:
+		return p.any | p.ascii[r]
+	case r == utf8.RuneError && w == 1 || p.other == nil:
+		return p.any
+	}
+	return p.any | p.other[r]
+}
+
+// ends are the places of s, in bytes and in characters, where a part ends that
+// fits the piece and begins at one of starts.
+func (p *piece64) ends(s string, starts []bool) iter.Seq2[int, int] {
+	return func(yield func(int, int) bool) {
+		var state uint64
+		for i, at := 0, 0; at < len(s); i++ {
+			r, w := utf8.DecodeRuneInString(s[at:])
+			state <<= 1
+			if starts == nil || starts[i] {
+				state |= 1
+			}
+			at += w
+			if state &= p.fit(r, w); state&p.last != 0 && !yield(at, i+1) {
+				return
+			}
+		}
+	}
 }
 
 // lowered is s with its ASCII letters in lower case. Unicode would go further,

@@ -53,9 +53,38 @@ func TestGlobIsNotQuadratic(t *testing.T) {
 			t.Error("matched")
 		}
 	}
+	for _, part := range []string{strings.Repeat("a?", 15_000) + "b", strings.Repeat("a?a*", 7_500) + "?b"} {
+		if toGlob("*" + part + "*").match(strings.Repeat("a", 64<<10)) {
+			t.Error("matched")
+		}
+	}
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("took %v", took)
 	}
+}
+
+// Where a part with ? is, is found without trying it everywhere, however long it is.
+func TestFindAgreesWithTrying(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(name string, from []string, most int) string {
+			return strings.Join(rapid.SliceOfN(rapid.SampledFrom(from), 0, most).Draw(t, name), "")
+		}
+		unit := draw("unit", []string{"a", "b", "é", "?", "\ufffd"}, 5)
+		g := toGlob(strings.Repeat(unit, rapid.IntRange(1, 60).Draw(t, "times")) + "?" + draw("end", []string{"a", "b", "?"}, 2))
+		match := strings.ReplaceAll(string(g), "\xfe", rapid.SampledFrom([]string{"a", "é", "\xc3", "\u20ac"}).Draw(t, "any"))
+		s := draw("before", []string{"a", "b", "é", "\xe2\x82"}, 70) + match[rapid.IntRange(0, min(2, len(match))).Draw(t, "cut"):] + draw("after", []string{"a", "b"}, 3)
+		want := -1
+		for at := 0; at < len(s) && want < 0; {
+			if n, ok := g.begins(s[at:]); ok {
+				want = at + n
+			}
+			_, w := utf8.DecodeRuneInString(s[at:])
+			at += w
+		}
+		if got := g.find(s); got != want {
+			t.Fatalf("%q in %q ends at %d, want %d", g.text(), s, got, want)
+		}
+	})
 }
 
 // The short way and the obvious one agree, whatever bytes there are.
