@@ -74,6 +74,9 @@ func (v *View) keyPair(ctx context.Context, p keyPair) (target, madePair, error)
 	if err := t.checkDataKey(p.operation, "data key pair"); err != nil {
 		return t, madePair{}, err
 	}
+	if t.StoreID != "" {
+		return t, madePair{}, unsupported("%s origin is %s which is not valid for this operation.", t.arn, t.Origin)
+	}
 	if !slices.Contains(p.spec.Values(), p.spec) {
 		return t, madePair{}, invalid("1 validation error detected: Value '%s' at 'keyPairSpec' failed to satisfy constraint: Member must satisfy enum value set: %v", p.spec, p.spec.Values())
 	}

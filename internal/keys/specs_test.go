@@ -393,3 +393,14 @@ func samePair(t *testing.T, private, public []byte) bool {
 	}
 	return bytes.Equal(must(x509.MarshalPKIXPublicKey(of.Public()))(t), public)
 }
+
+// Keys in custom key stores seal no key pairs, whatever their store.
+func TestDataKeyPairsOfStoreKeys(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person(home, "user/ann", allow("kms:*"))
+	h := ann.create(hsmStore("hsm", "cluster-1a2b3c4d5e6"))
+	ann.connect(h)
+	key := must(ann.keyIn(h, ""))(t).Arn
+	_, err := ann.GenerateDataKeyPair(t.Context(), &kms.GenerateDataKeyPairInput{KeyId: key, KeyPairSpec: "ECC_NIST_P256"})
+	ann.mayNot("make a pair", "UnsupportedOperationException: "+*key+" origin is AWS_CLOUDHSM which is not valid for this operation.", err)
+}
