@@ -257,7 +257,7 @@ func TestEventsOfTwoAccounts(t *testing.T) {
 		cmd.Env = s.Env()
 		text, err := cmd.CombinedOutput()
 		var out struct {
-			Events []struct{ EventName, EventId string }
+			Events []struct{ EventName string }
 		}
 		if err != nil || json.Unmarshal(text, &out) != nil || len(out.Events) != 1 || out.Events[0].EventName != "Encrypt" {
 			t.Errorf("%v: %s", err, text)

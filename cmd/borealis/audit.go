@@ -38,7 +38,12 @@ func newAudit() *cobra.Command {
   borealis audit --resource key/1234abcd-12ab-34cd-56ef-1234567890ab --follow
   borealis audit show 0f1e2d3c-4b5a-4697-8877-665544332211`,
 		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return a.run(c) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if c.Flags().Changed("operation") && c.Flags().Changed("action") {
+				return usageErrorf("--operation and --action are one flag by two names; use one of them")
+			}
+			return a.run(c)
+		},
 	}
 	a.define(c)
 	fl := c.Flags()
@@ -55,7 +60,6 @@ func newAudit() *cobra.Command {
 	fl.StringVar(&a.filter.Via, "via", "", "`SERVICE` that passed the call on in the caller's name, such as rds")
 	fl.IntVar(&a.limit, "limit", 50, "`NUMBER` of events to show; 0 for all")
 	fl.BoolVarP(&a.follow, "follow", "f", false, "go on with what is written from now on, until interrupted")
-	c.MarkFlagsMutuallyExclusive("operation", "action")
 	c.AddCommand(newAuditShow())
 	return c
 }

@@ -588,3 +588,35 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+// A look-up that finds nothing reads everything.
+func BenchmarkLookUp(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "audit.jsonl")
+	l, err := audit.Open(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for n := range 50_000 {
+		if err := l.Record(numbered(n)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		b.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(info.Size())
+	for b.Loop() {
+		r, err := audit.OpenReader(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, _, err := r.Next(&audit.Filter{Account: "444455556666", Texts: []string{"nobody"}}); !errors.Is(err, io.EOF) {
+			b.Fatal(err)
+		}
+		r.Close()
+	}
+}

@@ -22,8 +22,8 @@ func ReadAudit(ctx context.Context, data string) (*audit.Reader, error) {
 		return nil, refuse(ErrNotInitialized, "there is no server's data in %s; name its directory with --data", data)
 	}
 	if r, err := dialOperator(ctx, data); err == nil {
-		_ = r.ask(ctx, http.MethodPost, "/audit/written", nil, new(struct{})) // a tenth of a second is missing at most
-		r.Close()
+		// Without it a tenth of a second is missing at most.
+		_ = errors.Join(r.ask(ctx, http.MethodPost, "/audit/written", nil, new(struct{})), r.Close())
 	}
 	return audit.OpenReader(filepath.Join(data, auditLog))
 }
