@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 
 	"github.com/miekg/pkcs11"
 
@@ -80,6 +82,25 @@ func onToken(uri string, fn func(*pkcs11.Ctx, pkcs11.SessionHandle, pkcs11.Objec
 		return fmt.Errorf("use the key %q of the PKCS#11 token %q: %w", u.object, u.token, err)
 	}
 	return nil
+}
+
+// pinEnv names the file of the PIN where the URI does not.
+const pinEnv = "BOREALIS_PKCS11_PIN_FILE"
+
+// pin reads the token's PIN.
+func (u tokenURI) pin() (string, error) {
+	path := u.pinSource
+	if path == "" {
+		path = os.Getenv(pinEnv)
+	}
+	if path == "" {
+		return "", errors.New("no file of the token's PIN is named; give the URI a pin-source, or set " + pinEnv)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read the token's PIN: %w", err)
+	}
+	return strings.TrimRight(string(text), "\r\n"), nil
 }
 
 // session opens a session with the token and logs in.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 )
 
@@ -15,13 +14,10 @@ type tokenURI struct {
 	token, object, module, pinSource string
 }
 
-// pinEnv names the file of the PIN where the URI does not.
-const pinEnv = "BOREALIS_PKCS11_PIN_FILE"
-
 func parseURI(text string) (u tokenURI, err error) {
 	rest, ok := strings.CutPrefix(text, "pkcs11:")
 	if !ok {
-		return u, errors.New("a PKCS#11 URI begins with pkcs11:")
+		return u, fmt.Errorf("%q is not a PKCS#11 URI", text)
 	}
 	path, query, _ := strings.Cut(rest, "?")
 	names := map[string]*string{"token": &u.token, "object": &u.object, "module-path": &u.module, "pin-source": &u.pinSource}
@@ -43,20 +39,4 @@ func parseURI(text string) (u tokenURI, err error) {
 	}
 	u.pinSource = strings.TrimPrefix(u.pinSource, "file:")
 	return u, nil
-}
-
-// pin reads the token's PIN.
-func (u tokenURI) pin() (string, error) {
-	path := u.pinSource
-	if path == "" {
-		path = os.Getenv(pinEnv)
-	}
-	if path == "" {
-		return "", errors.New("no file of the token's PIN is named; give the URI a pin-source, or set " + pinEnv)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("read the token's PIN: %w", err)
-	}
-	return strings.TrimRight(string(text), "\r\n"), nil
 }

@@ -329,6 +329,9 @@ func column(t *testing.T, db *sql.DB, query string) (all [][]byte) {
 		}
 		all = append(all, v)
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 	return all
 }
 

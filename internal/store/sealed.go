@@ -297,7 +297,7 @@ func (db *DB) Scrub(ctx context.Context) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer c.Close()
+	defer func() { err = errors.Join(err, c.Close()) }()
 	if err := busyTimeout(ctx, c, 250*time.Millisecond); err != nil {
 		return false, err
 	}
