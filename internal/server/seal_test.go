@@ -336,7 +336,7 @@ func column(t *testing.T, db *sql.DB, query string) (all [][]byte) {
 }
 
 // steps are those of a replacement: one batch for each table with secrets.
-var steps = []string{"written 1", "begun 1", "batch 1", "batch 2", "batch 3", "batch 4", "resealed 1", "switched 1", "scrubbed 1", "destroyed 1"}
+var steps = []string{"written 1", "begun 1", "batch 1", "batch 2", "batch 3", "batch 4", "batch 5", "resealed 1", "switched 1", "scrubbed 1", "destroyed 1"}
 
 var errCrash = errors.New("crash")
 
