@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -54,6 +55,9 @@ func newServe() *cobra.Command {
 				return usageErrorf("--audit-size is 1 to %d, and --audit-keep 1 to %d", maxAuditSize, maxAuditKeep)
 			}
 			cfg.AuditSize = auditSize << 20
+			if !(cfg.KMSRequestRate >= 0) || math.IsInf(cfg.KMSRequestRate, 0) {
+				return fmt.Errorf("--kms-request-rate %v: give a number that is not negative, such as 1 for AWS's own quotas", cfg.KMSRequestRate)
+			}
 			level := slog.LevelInfo
 			if verbose {
 				level = slog.LevelDebug
@@ -83,6 +87,7 @@ func newServe() *cobra.Command {
 	fl.StringToStringVar(&cfg.XksProxies, "xks-proxy", nil, "`HOST=ADDRESS:PORT` of an external key store proxy that is not at port 443 of a public address")
 	fl.StringVar(&cfg.XksCA, "xks-ca", "", "`FILE` of the certificates that vouch for external key store proxies (default: the system's)")
 	fl.StringVar(&cfg.HSMModule, "hsm-module", "", "PKCS#11 module, a shared library `FILE`, of CloudHSM key stores (needs a build with -tags pkcs11)")
+	fl.Float64Var(&cfg.KMSRequestRate, "kms-request-rate", 0, "throttle requests to KMS at `FACTOR` times AWS's quotas; 0 does not, 1 does as AWS")
 	fl.BoolVarP(&verbose, "verbose", "v", false, "log every request")
 	return c
 }

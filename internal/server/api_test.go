@@ -48,7 +48,7 @@ func TestAPIDocument(t *testing.T) {
 // apiTable lists every operation that AWS has, by service, those served first.
 func apiTable() string {
 	var b strings.Builder
-	for _, s := range services(new(keys.Service), new(clusters.Service), new(identity.Service), new(sessions.Service), new(trail.Service)) {
+	for _, s := range services(new(keys.Service), keys.Ops, new(clusters.Service), new(identity.Service), new(sessions.Service), new(trail.Service)) {
 		var served, not []string
 		for _, o := range s.Offers() {
 			if o.Served {

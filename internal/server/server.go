@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"borealis/internal/api"
 	"borealis/internal/audit"
 	"borealis/internal/cloud"
 	"borealis/internal/clusters"
@@ -90,6 +91,9 @@ type Config struct {
 	// HSMModule is the PKCS#11 module of CloudHSM key stores. There can be none if
 	// it is empty, or if the program was built without the tag pkcs11.
 	HSMModule string
+	// KMSRequestRate is at how many times AWS's quotas requests to KMS are
+	// throttled. Not at all if it is zero.
+	KMSRequestRate float64
 	// Log gets what operators should know. slog.Default() if nil.
 	Log *slog.Logger
 }
@@ -214,16 +218,24 @@ func (s *Server) wire() {
 	}
 	s.gateway = gateway.New(gateway.Config{
 		Credentials: credentials{s.identity, sts},
-		Services:    services(s.keys, s.clusters, s.identity, sts, trail.New(s.identity, s.audit, time.Now)),
+		Services:    services(s.keys, s.kmsOps(), s.clusters, s.identity, sts, trail.New(s.identity, s.audit, time.Now)),
 		Audit:       s.audit,
 		Log:         s.cfg.Log,
 	})
 }
 
+// kmsOps are KMS's operations, throttled if that is wanted.
+func (s *Server) kmsOps() map[string]api.Op[*keys.View] {
+	if s.cfg.KMSRequestRate <= 0 {
+		return keys.Ops
+	}
+	return keys.NewQuotas(s.cfg.KMSRequestRate, time.Now).Limit(keys.Ops)
+}
+
 // services puts the services behind the names that they have on the wire.
-func services(k *keys.Service, c *clusters.Service, i *identity.Service, s *sessions.Service, t *trail.Service) []gateway.Service {
+func services(k *keys.Service, kmsOps map[string]api.Op[*keys.View], c *clusters.Service, i *identity.Service, s *sessions.Service, t *trail.Service) []gateway.Service {
 	return []gateway.Service{
-		gateway.Serve(wire.KMS, keys.Ops, k.As),
+		gateway.Serve(wire.KMS, kmsOps, k.As),
 		gateway.Serve(wire.RDS, clusters.Ops, c.As),
 		gateway.Serve(wire.IAM, identity.Ops, i.As),
 		gateway.Serve(wire.STS, sessions.Ops, s.As),
