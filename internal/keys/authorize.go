@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"github.com/aws/smithy-go"
-	"github.com/google/uuid"
 
 	"borealis/internal/audit"
 	"borealis/internal/cloud"
@@ -146,7 +145,7 @@ func (v *View) decide(ctx context.Context, q policy.Question, t *target, a ask) 
 	d := q.Decide()
 	t.asked = a.action
 	if t.at = q.Now; rules[a.action].needs == onlyEnabled { // GetKeyLastUsage names the record
-		t.event = uuid.NewString()
+		t.event = newEventID()
 	}
 	e := audit.Event{
 		ID: t.event, Time: q.Now, Caller: v.caller, Action: q.Action, Resource: q.Resource,
