@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -359,13 +358,24 @@ func (w *wrapping) unwrap(spec material.Spec, wrapped []byte) (seal.Plaintext, e
 		return nil, badCiphertext()
 	}
 	defer seal.Wipe(raw)
-	k, err := material.Load(spec, raw)
-	if errors.Is(err, material.ErrEncoding) {
-		return nil, badCiphertext()
-	}
+	k, err := loadImported(spec, raw)
 	if err != nil {
-		return nil, err
+		return nil, badCiphertext()
 	}
 	defer k.Wipe()
 	return k.Encoding()
+}
+
+// loadImported is material.Load, and takes BER where AWS does.
+func loadImported(spec material.Spec, raw []byte) (*material.Key, error) {
+	k, err := material.Load(spec, raw)
+	if err == nil || !takesBER(spec) {
+		return k, err
+	}
+	der, ok := derOf(raw)
+	if !ok {
+		return nil, err
+	}
+	defer seal.Wipe(der)
+	return material.Load(spec, der)
 }
