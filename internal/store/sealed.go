@@ -50,7 +50,7 @@ func (db *DB) UseReseal(fn Reseal) { db.reseal = fn }
 
 // fresh is a sealed message as it is to be written.
 func (db *DB) fresh(purpose string, sealed []byte) ([]byte, error) {
-	if db.reseal == nil || sealed == nil {
+	if db.reseal == nil || len(sealed) == 0 {
 		return sealed, nil
 	}
 	return db.reseal(purpose, sealed)
@@ -80,7 +80,7 @@ func (db *DB) ResealAll(ctx context.Context, refused func(SealedRow, error), ste
 				rows, err := c.page(ctx, tx, last)
 				for _, r := range rows {
 					last = r.key
-					if r.sealed == nil {
+					if len(r.sealed) == 0 {
 						continue
 					}
 					if rerr := c.renew(ctx, tx, db.reseal, r); errors.Is(rerr, errRefused) {
@@ -112,7 +112,7 @@ func (db *DB) EachSealed(ctx context.Context, fn func(SealedRow)) error {
 				rows, err := c.page(ctx, tx, last)
 				for _, r := range rows {
 					last = r.key
-					if r.sealed != nil {
+					if len(r.sealed) > 0 {
 						fn(c.name(r))
 					}
 				}
