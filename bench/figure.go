@@ -20,6 +20,8 @@ type bench struct {
 	starts     int
 	load       time.Duration
 	scale      int
+	keys       int
+	soak       time.Duration
 	operations *regexp.Regexp // to load servers with
 	progress   io.Writer
 	current    string

@@ -33,6 +33,8 @@ var benchmarks = []benchmark{
 	{"start", "serve from exec to the first answered request", benchStart},
 	{"cluster", "CreateDBCluster and CreateDBInstance until available, and memory of idle engines", benchCluster},
 	{"kms", "five operations at concurrency 1, 8 and 64", benchKMS},
+	{"keys", "a Region with many keys", benchKeys},
+	{"soak", "memory under load", benchSoak},
 	{"snapshot", "snapshot, copy and restore of a pgbench database", benchSnapshot},
 	{"share", "borealis share from end to end", benchShare},
 }
@@ -55,6 +57,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fl.IntVar(&b.starts, "starts", 11, "how often to start each server")
 	fl.DurationVar(&b.load, "load", time.Second/2, "how long to load each server with each operation, three times")
 	fl.IntVar(&b.scale, "scale", 13, "pgbench scale of the database to snapshot; 13 is about 200 MB")
+	fl.IntVar(&b.keys, "keys", 100_000, "how many keys are many")
+	fl.DurationVar(&b.soak, "soak", 20*time.Second, "how long to load a server to see whether it grows")
 	ops := fl.String("operations", ".", "regular expression of the KMS operations to load servers with")
 	pattern := fl.String("run", ".", "regular expression of the benchmarks to run")
 	asJSON := fl.Bool("json", false, "print JSON in place of a table")

@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -64,7 +63,6 @@ func newServe() *cobra.Command {
 			}
 			cfg.Log = slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 			cfg.Passphrase = passphrase(c, passphraseFile, passphraseFlag)
-			collectSeldom()
 			return server.Serve(c.Context(), cfg, func(url string) { fmt.Fprintf(c.OutOrStdout(), "serving %s\n", url) })
 		},
 	}
@@ -90,16 +88,6 @@ func newServe() *cobra.Command {
 	fl.Float64Var(&cfg.KMSRequestRate, "kms-request-rate", 0, "throttle requests to KMS at `FACTOR` times AWS's quotas; 0 does not, 1 does as AWS")
 	fl.BoolVarP(&verbose, "verbose", "v", false, "log every request")
 	return c
-}
-
-// collectSeldom makes the garbage collector run when the heap is four times what
-// lives, in place of twice. So little lives here, a few megabytes, that the
-// default collects some sixty times a second under load, for a fifth of all
-// processor time. Whoever sets GOGC knows better.
-func collectSeldom() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(300)
-	}
 }
 
 // defaultData is /var/lib/borealis for root, whose home the PostgreSQL user could

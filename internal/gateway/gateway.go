@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -127,6 +128,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Allow", a.allow)
 	}
 	h["Content-Type"] = []string{a.contentType}
+	h["Content-Length"] = []string{strconv.Itoa(len(a.body))} // else a long body comes in chunks
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body) // who hangs up now does not want it
 }

@@ -11,8 +11,13 @@ import (
 	"borealis/internal/policy"
 )
 
-// maxLoaded is how many keys are kept in memory, and how many aliases.
-const maxLoaded = 10_000
+// maxLoaded is how many keys are kept in memory, and how many aliases: more than
+// the keys that AWS lets an account have in a Region. A key takes about 2 KiB, and
+// one that is not in memory a hundred times longer than one that is.
+const maxLoaded = 128 << 10
+
+// maxPolicies is how many policies are kept for other keys that have the same.
+const maxPolicies = 1024
 
 // A loaded key is a key in memory, ready for use: its policy is parsed and its
 // material opened. It is immutable, but for its grants. A change of the key
@@ -41,8 +46,9 @@ type cache struct {
 
 	mu        sync.RWMutex
 	keys      map[Ref]*loaded
-	aliases   map[aliasName]string // ids of keys
-	materials map[materialName]Ref // of the keys in keys
+	aliases   map[aliasName]string      // ids of keys
+	materials map[materialName]Ref      // of the keys in keys
+	policies  map[string]*policy.Policy // by text: most keys have one of a few
 	// epochs count changes, each of many keys and aliases in one count: a clash
 	// costs another read of the database, and nothing else.
 	epochs [256]uint64
@@ -99,9 +105,11 @@ func (s *Service) load(ctx context.Context, r Ref) (*loaded, error) {
 
 // prepare works out what l needs beside its row.
 func (s *Service) prepare(l *loaded, aliases []Alias, grants []Grant) (err error) {
-	if l.policy, err = policy.Parse("key policy of "+l.ARN(), l.Policy); err != nil {
+	p, err := s.cache.parse(l.Policy)
+	if err != nil {
 		return err
 	}
+	l.Policy, l.policy = p.Text, p.Named("key policy of "+l.ARN())
 	l.secrets = make(map[string]*material.Key, len(l.Materials))
 	for _, m := range l.Materials {
 		if m.Sealed == nil {
@@ -121,6 +129,27 @@ func (s *Service) prepare(l *loaded, aliases []Alias, grants []Grant) (err error
 		l.grants.add(&g)
 	}
 	return nil
+}
+
+// parse is policy.Parse, done once for keys that have the same policy.
+func (c *cache) parse(text string) (*policy.Policy, error) {
+	c.mu.RLock()
+	p := c.policies[text]
+	c.mu.RUnlock()
+	if p != nil {
+		return p, nil
+	}
+	p, err := policy.Parse("key policy", text)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.policies == nil || len(c.policies) >= maxPolicies {
+		c.policies = make(map[string]*policy.Policy)
+	}
+	c.policies[text] = p
+	return p, nil
 }
 
 // keep remembers l, which was read when its epoch was since, unless it may have

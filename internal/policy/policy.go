@@ -206,6 +206,13 @@ func (r Ref) append(b []byte) []byte {
 	return append(append(b, " of "...), r.Policy...)
 }
 
+// Named is p under another name. Everything else of it the two share.
+func (p *Policy) Named(name string) *Policy {
+	q := *p
+	q.Name = name
+	return &q
+}
+
 // Principals are the names in the policy's Principal and NotPrincipal elements,
 // in the document's order, repetitions included.
 func (p *Policy) Principals() []Principal {
