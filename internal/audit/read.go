@@ -72,9 +72,17 @@ func OpenReader(path string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A rotation meanwhile makes files older: they may be met twice, never missed.
-	for n := 0; n <= oldest+1; n++ {
+	// A rotation meanwhile makes files older: they may be met twice, but are not
+	// missed by one who goes on as long as there are older ones.
+	for n := 0; n <= oldest; n++ {
 		p, err := openPart(nth(path, n))
+		if n == oldest && err == nil || errors.Is(err, fs.ErrNotExist) {
+			older, rerr := rotated(path)
+			oldest = max(oldest, older)
+			if rerr != nil {
+				err = rerr
+			}
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
