@@ -11,59 +11,6 @@ import (
 	"borealis/internal/policy"
 )
 
-// A managed key is one that AWS makes and keeps in each account and Region for
-// a service, the first time that it is needed.
-type managed struct {
-	service     string // in whose requests naming the alias makes the key
-	description string
-	policyID    string
-	sid         string
-}
-
-// managedKeys are the AWS managed keys, by their aliases.
-var managedKeys = map[string]managed{
-	"alias/aws/rds": {
-		service:     "rds.amazonaws.com",
-		description: "Default key that protects my RDS database volumes when no other key is defined",
-		policyID:    "auto-rds-2",
-		sid:         "Allow access through RDS for all principals in the account that are authorized to use RDS",
-	},
-}
-
-// policyText is the policy of the managed key at p. It lets in whoever comes
-// through the service from the key's own account, and so nobody of another; and
-// it lets nobody change it.
-func (m managed) policyText(p Place) string {
-	service, _, _ := strings.Cut(m.service, ".")
-	return fmt.Sprintf(`{
-  "Version" : "2012-10-17",
-  "Id" : "%s",
-  "Statement" : [ {
-    "Sid" : "%s",
-    "Effect" : "Allow",
-    "Principal" : {
-      "AWS" : "*"
-    },
-    "Action" : [ "kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:CreateGrant", "kms:ListGrants", "kms:DescribeKey" ],
-    "Resource" : "*",
-    "Condition" : {
-      "StringEquals" : {
-        "kms:ViaService" : "%s.%s.amazonaws.com",
-        "kms:CallerAccount" : "%s"
-      }
-    }
-  }, {
-    "Sid" : "Allow direct access to key metadata to the account",
-    "Effect" : "Allow",
-    "Principal" : {
-      "AWS" : "%s"
-    },
-    "Action" : [ "kms:Describe*", "kms:Get*", "kms:List*", "kms:RevokeGrant" ],
-    "Resource" : "*"
-  } ]
-}`, m.policyID, m.sid, service, p.Region, p.Account, p.Account.Root())
-}
-
 // reserved says that an alias name is AWS's to give.
 func reserved(alias string) bool { return strings.HasPrefix(alias, "alias/aws/") }
 
