@@ -127,6 +127,8 @@ func actionsOf(operation string) []string {
 		return []string{"ReEncryptFrom", "ReEncryptTo"}
 	case "CreateKey":
 		return []string{"CreateKey", "TagResource"}
+	case "ReplicateKey":
+		return []string{"ReplicateKey", "CreateKey", "TagResource"}
 	}
 	return []string{operation}
 }
@@ -161,7 +163,8 @@ func TestConditionKeysOfEveryAction(t *testing.T) {
 				switch {
 				case action == "CreateKey":
 					must = append(must, strings.Fields(sortKeys)...)
-				case operation != "CreateKey" && !slices.Contains(keyless, action):
+				case action == "TagResource" && operation != action: // there is no key yet
+				case !slices.Contains(keyless, action):
 					must = append(must, strings.Fields(keyKeys)...)
 				}
 				for _, k := range universe {

@@ -34,20 +34,11 @@ func (v *View) CreateKey(ctx context.Context, in *kms.CreateKeyInput) (*kms.Crea
 	k := v.newKey(v.home(), spec, usage)
 	k.Origin = cmp.Or(string(in.Origin), defaultOrigin)
 	k.Description = str(in.Description)
-	if len(in.Tags) > 0 {
-		// There is no key policy yet that could speak about the tags.
-		if err := v.allow(ctx, "TagResource", k.ARN(), tagContext(in.Tags)); err != nil {
-			return nil, err
-		}
-		if k.Tags, err = mergeTags(nil, in.Tags); err != nil {
-			return nil, err
-		}
+	if isSet(in.MultiRegion) {
+		k.found()
 	}
-	k.Policy = defaultPolicy(k.Account)
-	if in.Policy != nil {
-		if k.Policy, err = v.keepPolicy(ctx, &k, *in.Policy, in.BypassPolicyLockoutSafetyCheck); err != nil {
-			return nil, err
-		}
+	if err := v.equip(ctx, &k, in.Tags, in.Policy, in.BypassPolicyLockoutSafetyCheck); err != nil {
+		return nil, err
 	}
 	if err := v.supply(ctx, &k, in); err != nil {
 		return nil, err
@@ -56,6 +47,25 @@ func (v *View) CreateKey(ctx context.Context, in *kms.CreateKeyInput) (*kms.Crea
 		return nil, errors.Join(err, v.dropFromStore(ctx, &k))
 	}
 	return &kms.CreateKeyOutput{KeyMetadata: k.metadata()}, nil
+}
+
+// equip gives k, which is new, its tags and its key policy: the default one if
+// text is nil.
+func (v *View) equip(ctx context.Context, k *Key, tags []types.Tag, text *string, bypass bool) (err error) {
+	if len(tags) > 0 {
+		// There is no key policy yet that could speak about the tags.
+		if err := v.allow(ctx, "TagResource", k.ARN(), tagContext(tags)); err != nil {
+			return err
+		}
+		if k.Tags, err = mergeTags(nil, tags); err != nil {
+			return err
+		}
+	}
+	k.Policy = defaultPolicy(k.Account)
+	if text != nil {
+		k.Policy, err = v.keepPolicy(ctx, k, *text, bypass)
+	}
+	return err
 }
 
 // supply gives k, which is new, its first material, if that does not come from
@@ -101,14 +111,15 @@ func offered(in *kms.CreateKeyInput) error {
 		return err
 	case !slices.Contains([]string{"", defaultOrigin, imported}, string(in.Origin)):
 		return unsupported("This server does not offer keys of origin %s yet.", in.Origin)
-	case in.MultiRegion != nil && *in.MultiRegion:
-		return unsupported("This server does not offer multi-Region keys yet.")
 	}
 	return nil
 }
 
 func (v *View) mayCreate(ctx context.Context, in *kms.CreateKeyInput, spec material.Spec, usage material.Usage) error {
-	c := specContext(spec, usage, cmp.Or(string(in.Origin), defaultOrigin), false)
+	c := specContext(spec, usage, cmp.Or(string(in.Origin), defaultOrigin), isSet(in.MultiRegion))
+	if isSet(in.MultiRegion) {
+		c["kms:MultiRegionKeyType"] = []string{string(types.MultiRegionKeyTypePrimary)}
+	}
 	maps.Copy(c, tagContext(in.Tags))
 	c["kms:BypassPolicyLockoutSafetyCheck"] = []string{strconv.FormatBool(in.BypassPolicyLockoutSafetyCheck)}
 	return v.allow(ctx, "CreateKey", "*", c)

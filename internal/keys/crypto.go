@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
+	"borealis/internal/cloud"
 	"borealis/internal/material"
 	"borealis/internal/policy"
 	"borealis/internal/seal"
@@ -56,7 +58,7 @@ func (v *View) unseal(ctx context.Context, t target, sealed []byte, encryption m
 		case err != nil:
 			return nil, "", err
 		}
-		return nil, "", &types.IncorrectKeyException{Message: new("The key ID in the request does not identify a CMK that can perform this operation.")}
+		return nil, "", incorrectKey()
 	}
 	if b.from != fromKMS {
 		return nil, "", badCiphertext()
@@ -199,6 +201,9 @@ func (s source) ask() ask {
 // symmetric algorithm, which is the default, is not refused: to AWS it is the
 // ciphertext that is wrong.
 func (s source) check(t target) error {
+	if s.elsewhere(t) {
+		return incorrectKey()
+	}
 	if s.algorithm == symmetric && !t.symmetric() {
 		return t.checkUsage(s.operation, material.EncryptDecrypt)
 	}
@@ -206,6 +211,13 @@ func (s source) check(t target) error {
 		return err
 	}
 	return checkContext(s.algorithm, s.encryption)
+}
+
+// elsewhere says that s names its key by the ARN of another Region, where t is
+// only its relative.
+func (s source) elsewhere(t target) bool {
+	arn, err := cloud.ParseARN(str(s.key))
+	return err == nil && arn.Region != t.Region
 }
 
 // decrypt opens s with t. It also answers the id of the material, if the
@@ -225,7 +237,7 @@ func (v *View) decrypt(ctx context.Context, t target, s source) (seal.Plaintext,
 // find is the key that s is to be opened with.
 func (v *View) findSource(ctx context.Context, s source) (target, error) {
 	if s.key != nil {
-		return v.find(ctx, s.action, *s.key)
+		return v.findNamed(ctx, s)
 	}
 	b, ok := parseBlob(s.blob)
 	if !ok {
@@ -242,6 +254,18 @@ func (v *View) findSource(ctx context.Context, s source) (target, error) {
 		return target{ref: Ref{Place{Region: v.caller.Region}, r.ID}, arn: r.ARN()}, nil
 	}
 	return v.findKey(ctx, target{ref: r, arn: r.ARN()})
+}
+
+// findNamed is the key that s names. A multi-Region key of another Region stands
+// for its relative here, if there is one: it is the wrong key, not an unknown one.
+func (v *View) findNamed(ctx context.Context, s source) (target, error) {
+	if r, ok := v.relative(*s.key); ok {
+		t, err := v.findKey(ctx, target{ref: r, arn: r.ARN()})
+		if _, missing := errors.AsType[*types.NotFoundException](err); !missing {
+			return t, err
+		}
+	}
+	return v.find(ctx, s.action, *s.key)
 }
 
 // Decrypt opens what Encrypt, ReEncrypt, GenerateDataKey or GenerateDataKeyPair

@@ -58,6 +58,11 @@ func tagError(message string) error {
 // another encryption context, or was not made here. It has no message.
 func badCiphertext() error { return &types.InvalidCiphertextException{} }
 
+// incorrectKey is the answer for a ciphertext of another key than was named.
+func incorrectKey() error {
+	return &types.IncorrectKeyException{Message: new("The key ID in the request does not identify a CMK that can perform this operation.")}
+}
+
 // dryRun is how a request with DryRun succeeds.
 func dryRun() error {
 	return &types.DryRunOperationException{Message: new("The request would have succeeded, but the DryRun option is set.")}

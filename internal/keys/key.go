@@ -245,6 +245,7 @@ func (k *Key) metadata() *types.KeyMetadata {
 	}
 	k.describeImport(m)
 	k.addStore(m)
+	k.describeFamily(m)
 	if k.State == PendingDeletion {
 		m.DeletionDate = new(k.Deletion)
 	}

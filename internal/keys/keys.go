@@ -138,6 +138,7 @@ var Ops = map[string]api.Op[*View]{
 	"ListRetirableGrants":                 api.Bind((*View).ListRetirableGrants),
 	"PutKeyPolicy":                        api.Bind((*View).PutKeyPolicy),
 	"ReEncrypt":                           api.Bind((*View).ReEncrypt),
+	"ReplicateKey":                        api.Bind((*View).ReplicateKey),
 	"RetireGrant":                         api.Bind((*View).RetireGrant),
 	"RevokeGrant":                         api.Bind((*View).RevokeGrant),
 	"RotateKeyOnDemand":                   api.Bind((*View).RotateKeyOnDemand),
@@ -148,6 +149,7 @@ var Ops = map[string]api.Op[*View]{
 	"UpdateAlias":                         api.Bind((*View).UpdateAlias),
 	"UpdateCustomKeyStore":                api.Bind((*View).UpdateCustomKeyStore),
 	"UpdateKeyDescription":                api.Bind((*View).UpdateKeyDescription),
+	"UpdatePrimaryRegion":                 api.Bind((*View).UpdatePrimaryRegion),
 	"Verify":                              api.Bind((*View).Verify),
 	"VerifyMac":                           api.Bind((*View).VerifyMac),
 }

@@ -98,22 +98,27 @@ func (v *View) UpdateKeyDescription(ctx context.Context, in *kms.UpdateKeyDescri
 }
 
 // ScheduleKeyDeletion puts a key out of use and sets the day of its deletion,
-// after which nothing brings back what it encrypted.
+// after which nothing brings back what it encrypted. For a primary key with
+// replicas that day is set when the last of them is deleted.
 func (v *View) ScheduleKeyDeletion(ctx context.Context, in *kms.ScheduleKeyDeletionInput) (*kms.ScheduleKeyDeletionOutput, error) {
 	days := int32(30)
 	if in.PendingWindowInDays != nil {
 		days = *in.PendingWindowInDays
 	}
-	out := &kms.ScheduleKeyDeletionOutput{KeyState: types.KeyStatePendingDeletion, PendingWindowInDays: &days}
+	out := &kms.ScheduleKeyDeletionOutput{PendingWindowInDays: &days}
 	t, err := v.update(ctx, ask{
 		action: "ScheduleKeyDeletion", key: str(in.KeyId),
 		context: policy.Context{"kms:ScheduleKeyDeletionPendingWindowInDays": []string{strconv.Itoa(int(days))}},
-	}, func(target) (apply, error) {
+	}, func(t target) (apply, error) {
 		if err := checkWindow(days); err != nil {
 			return nil, err
 		}
+		if t.hasReplicas() {
+			out.KeyState, out.DeletionDate = types.KeyStatePendingReplicaDeletion, nil
+			return edit(func(k *Key) { k.State, k.Window = PendingReplicaDeletion, days }), nil
+		}
 		due := v.now().Add(time.Duration(days) * day)
-		out.DeletionDate = &due
+		out.KeyState, out.DeletionDate = types.KeyStatePendingDeletion, &due
 		return edit(func(k *Key) { k.State, k.Deletion, k.Window = PendingDeletion, due, days }), nil
 	})
 	if err != nil {

@@ -121,7 +121,6 @@ func TestCreateKeyOffers(t *testing.T) {
 	for want, in := range map[string]*kms.CreateKeyInput{
 		"": {KeySpec: "SYMMETRIC_DEFAULT", KeyUsage: "ENCRYPT_DECRYPT", Origin: "AWS_KMS", MultiRegion: new(false)},
 		"ValidationException: CustomKeyStoreId is required for keys of origin AWS_CLOUDHSM.":                            {Origin: "AWS_CLOUDHSM"},
-		"UnsupportedOperationException: This server does not offer multi-Region keys yet.":                              {MultiRegion: new(true)},
 		"ValidationException: You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.": {CustomerMasterKeySpec: "HMAC_256"},
 		"ValidationException: KeyUsage SIGN_VERIFY is not compatible with KeySpec SYMMETRIC_DEFAULT":                    {KeyUsage: "SIGN_VERIFY"},
 	} {

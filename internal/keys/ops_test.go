@@ -30,6 +30,7 @@ func (w *world) inputs(owner *person, key *string) map[string]any {
 		KeyId: key, GranteePrincipal: &grantee, Operations: []types.GrantOperation{"DescribeKey"},
 	}))(w.t)
 	brought, parcel := w.brought(owner)
+	shared := owner.family("us-east-1")
 	owner.dropStores()
 	store := must(owner.CreateCustomKeyStore(ctx, externalStore("store", "https://example.com")))(w.t).CustomKeyStoreId
 	tags := []types.Tag{{TagKey: new("k"), TagValue: new("v")}}
@@ -68,6 +69,7 @@ func (w *world) inputs(owner *person, key *string) map[string]any {
 		"ListRetirableGrants":             &kms.ListRetirableGrantsInput{RetiringPrincipal: &grantee},
 		"PutKeyPolicy":                    &kms.PutKeyPolicyInput{KeyId: key, Policy: keyPolicy(delegating(home, "kms:*"))},
 		"ReEncrypt":                       &kms.ReEncryptInput{CiphertextBlob: blob, DestinationKeyId: key},
+		"ReplicateKey":                    &kms.ReplicateKeyInput{KeyId: shared, ReplicaRegion: new("us-west-2"), Tags: tags},
 		"RetireGrant":                     &kms.RetireGrantInput{KeyId: key, GrantId: grant.GrantId},
 		"RevokeGrant":                     &kms.RevokeGrantInput{KeyId: key, GrantId: grant.GrantId},
 		"RotateKeyOnDemand":               &kms.RotateKeyOnDemandInput{KeyId: key},
@@ -76,6 +78,7 @@ func (w *world) inputs(owner *person, key *string) map[string]any {
 		"UntagResource":                   &kms.UntagResourceInput{KeyId: key, TagKeys: []string{"k"}},
 		"UpdateAlias":                     &kms.UpdateAliasInput{AliasName: new("alias/there"), TargetKeyId: key},
 		"UpdateCustomKeyStore":            &kms.UpdateCustomKeyStoreInput{CustomKeyStoreId: store, NewCustomKeyStoreName: new("renamed")},
+		"UpdatePrimaryRegion":             &kms.UpdatePrimaryRegionInput{KeyId: shared, PrimaryRegion: new("us-east-1")},
 		"UpdateKeyDescription":            &kms.UpdateKeyDescriptionInput{KeyId: key, Description: new("d")},
 	}
 	owner.sortInputs(in, key)

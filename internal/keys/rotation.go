@@ -108,7 +108,7 @@ func (v *View) EnableKeyRotation(ctx context.Context, in *kms.EnableKeyRotationI
 				return nil
 			}
 			schedule := every(period, v.now())
-			return tx.editFamily(*k, func(m *Key) { m.Rotation = schedule })
+			return v.share(tx, *k, v.now(), func(m *Key) { m.Rotation = schedule })
 		}, nil
 	})
 	if err != nil {
@@ -127,7 +127,7 @@ func (v *View) DisableKeyRotation(ctx context.Context, in *kms.DisableKeyRotatio
 			return nil, err
 		}
 		return func(tx *change, k *Key) error {
-			return tx.editFamily(*k, func(m *Key) { m.Rotation = Rotation{} })
+			return v.share(tx, *k, v.now(), func(m *Key) { m.Rotation = Rotation{} })
 		}, nil
 	})
 	if err != nil {
@@ -144,8 +144,7 @@ func (v *View) GetKeyRotationStatus(ctx context.Context, in *kms.GetKeyRotationS
 		return nil, err
 	}
 	out := &kms.GetKeyRotationStatusOutput{KeyId: new(t.arn)}
-	deleting := t.State == PendingDeletion || t.State == PendingReplicaDeletion
-	if t.Rotation.Period > 0 && t.Manager == Customer && !deleting {
+	if t.Rotation.Period > 0 && t.Manager == Customer && t.State != PendingDeletion {
 		out.KeyRotationEnabled = true
 		out.RotationPeriodInDays, out.NextRotationDate = new(t.Rotation.Period), new(t.Rotation.Next)
 	}
@@ -202,7 +201,7 @@ func (s *Service) rotate(tx *change, k Key, versions map[Ref]Material, how types
 	if err := s.recordRotation(k, versions[k.Ref].ID, how, now); err != nil {
 		return err
 	}
-	return tx.editFamily(k, func(m *Key) {
+	return s.share(tx, k, now, func(m *Key) {
 		version := versions[m.Ref]
 		version.Rotated, version.Rotation = now, how
 		m.addMaterial(version)
@@ -221,13 +220,13 @@ func (s *Service) promote(tx *change, k *Key) error {
 	if k.pending() == nil {
 		return &types.KMSInvalidStateException{Message: new("No available key material pending rotation for the key: " + k.ARN() + ".")}
 	}
-	if !everywhere(members) {
+	if len(members) > 1 && !everywhere(members) {
 		return &types.KMSInvalidStateException{Message: new("Cannot perform key material rotation: Key material has not been imported for replicas of the Multi-Region key.")}
 	}
 	if err := s.recordRotation(*k, k.pending().ID, types.RotationTypeOnDemand, now); err != nil {
 		return err
 	}
-	return tx.editFamily(*k, func(m *Key) {
+	return s.share(tx, *k, now, func(m *Key) {
 		p := m.pending()
 		p.Rotated, p.Rotation = now, types.RotationTypeOnDemand
 		m.Current = p.ID
@@ -235,10 +234,10 @@ func (s *Service) promote(tx *change, k *Key) error {
 	})
 }
 
-// everywhere says that the pending material of a family, the first of which is
-// its primary, was imported into every replica.
+// everywhere says that the pending material of a family was imported into every
+// key of it.
 func everywhere(members []Key) bool {
-	for _, m := range members[1:] {
+	for _, m := range members {
 		if p := m.pending(); p == nil || p.Sealed == nil {
 			return false
 		}

@@ -55,6 +55,7 @@ ListResourceTags                    .       .        .               .          
 ListRetirableGrants                 .       .        .               .                      .             .           .        .
 PutKeyPolicy                        .       .        .               .                      .             .           .        .
 ReEncrypt                           .       d        s               s                      s             s           s        .
+ReplicateKey                        .       d        s               s                      s             .           s        s
 RetireGrant                         .       .        .               .                      .             .           .        .
 RevokeGrant                         .       .        .               .                      .             .           .        .
 RotateKeyOnDemand                   .       d        s               s                      s             .           s        .
@@ -64,6 +65,7 @@ TagResource                         .       .        s               s          
 UntagResource                       .       .        s               s                      .             .           .        .
 UpdateAlias                         .       .        s               s                      .             .           .        .
 UpdateKeyDescription                .       .        s               s                      .             .           .        .
+UpdatePrimaryRegion                 .       d        s               s                      s             .           s        .
 Verify                              .       d        s               s                      s             s           s        .
 VerifyMac                           .       d        s               s                      s             s           s        .
 `

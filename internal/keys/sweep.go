@@ -107,10 +107,13 @@ func (s *Service) chore(ctx context.Context, k *Key, now time.Time) (apply, erro
 	return nil, nil
 }
 
-// destroy deletes a key whose waiting period is over.
+// destroy deletes a key whose waiting period is over, and tells its family.
 func (s *Service) destroy(now time.Time) apply {
 	return func(tx *change, k *Key) error {
 		if err := s.unasked(now, k, "DeleteKey", "the waiting period of ScheduleKeyDeletion is over", map[string]string{"keyId": k.ID}); err != nil {
+			return err
+		}
+		if err := tx.leave(*k, now); err != nil {
 			return err
 		}
 		return tx.DeleteKey(k.Ref)
