@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"borealis/internal/server"
+	"borealis/internal/xks"
 )
 
 const serveHelp = `Serve a self-hosted cloud: IAM, STS, KMS and RDS for Aurora PostgreSQL, for any number
@@ -84,6 +85,7 @@ func newServe() *cobra.Command {
 	fl.StringVar(&cfg.AttestationRoot, "attestation-root", "", "PEM `FILE` of the certificates that vouch for attestation documents of Nitro enclaves (default: none is trusted)")
 	fl.StringToStringVar(&cfg.XksProxies, "xks-proxy", nil, "`HOST=ADDRESS:PORT` of an external key store proxy that is not at port 443 of a public address")
 	fl.StringVar(&cfg.XksCA, "xks-ca", "", "`FILE` of the certificates that vouch for external key store proxies (default: the system's)")
+	fl.DurationVar(&cfg.XksTimeout, "xks-timeout", xks.Timeout, "`TIME` that an external key store proxy has for one answer")
 	fl.StringVar(&cfg.HSMModule, "hsm-module", "", "PKCS#11 module, a shared library `FILE`, of CloudHSM key stores (needs a build with -tags pkcs11)")
 	fl.Float64Var(&cfg.KMSRequestRate, "kms-request-rate", 0, "throttle requests to KMS at `FACTOR` times AWS's quotas; 0 does not, 1 does as AWS")
 	fl.BoolVarP(&verbose, "verbose", "v", false, "log every request")

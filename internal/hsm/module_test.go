@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	label    = "cluster-1a2b3c4d5e6"
+	label    = "cluster-3a2b3c4d5e6"
 	password = "kmsPswd99"
 	name     = "arn:aws:kms:eu-west-1:111122223333:key/k"
 )

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/google/uuid"
 
 	"borealis/internal/seal"
 )
@@ -202,6 +203,9 @@ func (v *View) proxyCall(operation, keyARN string) ProxyCall {
 	c := ProxyCall{Principal: v.caller.Principal, KeyARN: keyARN, Operation: operation, RequestID: v.caller.RequestID}
 	if c.Principal == "" {
 		c.Principal = v.caller.ARN
+	}
+	if c.RequestID == "" { // a service at work by itself; the API wants one all the same
+		c.RequestID = uuid.NewString()
 	}
 	if n := len(v.caller.Via); n > 0 {
 		c.ViaService = strings.TrimSuffix(v.caller.Via[n-1], ".amazonaws.com")

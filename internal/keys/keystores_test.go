@@ -380,7 +380,7 @@ func TestStoreRefused(t *testing.T) {
 	}
 	const service = "com.amazonaws.vpce.eu-west-1.vpce-svc-0a1b2c3d4e5f"
 	ann.create(private("private", service))
-	ann.create(hsmStore("hsm", "cluster-1a2b3c4d5e6"))
+	ann.create(hsmStore("hsm", "cluster-3a2b3c4d5e6"))
 	with := func(in *kms.CreateCustomKeyStoreInput, change func(*kms.CreateCustomKeyStoreInput)) *kms.CreateCustomKeyStoreInput {
 		change(in)
 		return in
@@ -400,7 +400,7 @@ func TestStoreRefused(t *testing.T) {
 		"version 2":           {with(externalStore("other", "https://example.org"), func(in *kms.CreateCustomKeyStoreInput) { in.XksProxyUriPath = new("/kms/xks/v2") }), "ValidationException"},
 		"no credential":       {with(externalStore("other", "https://example.org"), func(in *kms.CreateCustomKeyStoreInput) { in.XksProxyAuthenticationCredential = nil }), "ValidationException"},
 		"proxy and cluster":   {with(externalStore("other", "https://example.org"), func(in *kms.CreateCustomKeyStoreInput) { in.CloudHsmClusterId = new("cluster-2a2b3c4d5e6") }), "ValidationException"},
-		"cluster in use":      {hsmStore("other", "cluster-1a2b3c4d5e6"), "CloudHsmClusterInUseException"},
+		"cluster in use":      {hsmStore("other", "cluster-3a2b3c4d5e6"), "CloudHsmClusterInUseException"},
 		"unknown cluster":     {hsmStore("other", "cluster-unknown2345"), "CloudHsmClusterNotFoundException"},
 		"strange cluster":     {hsmStore("other", "cluster-strange2345"), "IncorrectTrustAnchorException"},
 		"no password":         {with(hsmStore("other", "cluster-2a2b3c4d5e6"), func(in *kms.CreateCustomKeyStoreInput) { in.KeyStorePassword = nil }), "ValidationException"},
@@ -417,7 +417,7 @@ func TestStoreRefused(t *testing.T) {
 		})
 	}
 	bob := w.person(abroad, "user/bob", allow("kms:*"))
-	_, err := bob.CreateCustomKeyStore(t.Context(), hsmStore("other", "cluster-1a2b3c4d5e6"))
+	_, err := bob.CreateCustomKeyStore(t.Context(), hsmStore("other", "cluster-3a2b3c4d5e6"))
 	bob.mayNot("take another account's cluster", "CloudHsmClusterInUseException", err)
 	bob.create(externalStore("first", "https://example.com")) // this is no concern of another account's
 	if out := must(ann.DescribeCustomKeyStores(t.Context(), &kms.DescribeCustomKeyStoresInput{}))(t); len(out.CustomKeyStores) != 3 {
@@ -520,7 +520,7 @@ func TestUnsuitableExternalKeys(t *testing.T) {
 func TestKeysInStores(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person(home, "user/ann", allow("kms:*"))
-	xksStore, hsmStoreID := ann.create(externalStore("xks", "https://example.com")), ann.create(hsmStore("hsm", "cluster-1a2b3c4d5e6"))
+	xksStore, hsmStoreID := ann.create(externalStore("xks", "https://example.com")), ann.create(hsmStore("hsm", "cluster-3a2b3c4d5e6"))
 	ann.connect(xksStore)
 	ann.connect(hsmStoreID)
 	plain := ann.key()
@@ -667,7 +667,7 @@ func TestProxyCannotForge(t *testing.T) {
 func TestUpdateStore(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person(home, "user/ann", allow("kms:*"))
-	x, h := ann.create(externalStore("x", "https://example.com")), ann.create(hsmStore("h", "cluster-1a2b3c4d5e6"))
+	x, h := ann.create(externalStore("x", "https://example.com")), ann.create(hsmStore("h", "cluster-3a2b3c4d5e6"))
 	ann.create(externalStore("taken", "https://taken.example.com"))
 	ann.connect(x)
 	ann.connect(h)
@@ -729,7 +729,7 @@ func TestUpdateStore(t *testing.T) {
 func TestHSMFaults(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person(home, "user/ann", allow("kms:*"))
-	store := ann.create(hsmStore("hsm", "cluster-1a2b3c4d5e6"))
+	store := ann.create(hsmStore("hsm", "cluster-3a2b3c4d5e6"))
 	ann.connect(store)
 	m := must(ann.keyIn(store, ""))(t)
 	blob := must(ann.encrypt(m.Arn, nil))(t)
@@ -767,7 +767,7 @@ func TestHSMFaults(t *testing.T) {
 func TestDeleteKeyInHSM(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person(home, "user/ann", allow("kms:*"))
-	store := ann.create(hsmStore("hsm", "cluster-1a2b3c4d5e6"))
+	store := ann.create(hsmStore("hsm", "cluster-3a2b3c4d5e6"))
 	ann.connect(store)
 	m := must(ann.keyIn(store, ""))(t)
 	must(ann.ScheduleKeyDeletion(t.Context(), &kms.ScheduleKeyDeletionInput{KeyId: m.KeyId, PendingWindowInDays: new(int32(7))}))(t)
@@ -786,7 +786,7 @@ func TestDeleteKeyInHSM(t *testing.T) {
 func TestRandomFromStores(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person(home, "user/ann", allow("kms:*"))
-	h, x := ann.create(hsmStore("hsm", "cluster-1a2b3c4d5e6")), ann.create(externalStore("x", "https://example.com"))
+	h, x := ann.create(hsmStore("hsm", "cluster-3a2b3c4d5e6")), ann.create(externalStore("x", "https://example.com"))
 	random := func(store *string) ([]byte, error) {
 		out, err := ann.GenerateRandom(t.Context(), &kms.GenerateRandomInput{NumberOfBytes: new(int32(8)), CustomKeyStoreId: store})
 		if err != nil {
@@ -807,7 +807,7 @@ func TestRandomFromStores(t *testing.T) {
 func TestStoreKeysRefused(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person(home, "user/ann", allow("kms:*"))
-	h, x := ann.create(hsmStore("hsm", "cluster-1a2b3c4d5e6")), ann.create(externalStore("x", "https://example.com"))
+	h, x := ann.create(hsmStore("hsm", "cluster-3a2b3c4d5e6")), ann.create(externalStore("x", "https://example.com"))
 	ann.connect(h)
 	ann.connect(x)
 	for name, c := range map[string]struct {

@@ -55,8 +55,8 @@ func serve(t *testing.T, s *server.Server) string {
 	return h.URL
 }
 
-// fill makes four keys, of which one imports its material, two access keys, a
-// session and a grant.
+// fill makes four keys, of which one imports its material, a custom key store, two
+// access keys, a session and a grant.
 func fill(t *testing.T, cfg server.Config, s *server.Server) *sealedWorld {
 	t.Helper()
 	ctx := t.Context()
@@ -85,6 +85,17 @@ func fill(t *testing.T, cfg server.Config, s *server.Server) *sealedWorld {
 		w.encrypt(t, kms.NewFromConfig(root))
 	}
 	if _, err := kms.NewFromConfig(root).CreateKey(ctx, &kms.CreateKeyInput{Origin: kmstypes.OriginTypeExternal}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = kms.NewFromConfig(root).CreateCustomKeyStore(ctx, &kms.CreateCustomKeyStoreInput{
+		CustomKeyStoreName: new("store"), CustomKeyStoreType: "EXTERNAL_KEY_STORE", XksProxyConnectivity: "VPC_ENDPOINT_SERVICE",
+		XksProxyUriEndpoint: new("https://xks.example.com"), XksProxyUriPath: new("/kms/xks/v1"),
+		XksProxyVpcEndpointServiceName: new("com.amazonaws.vpce.eu-west-1.vpce-svc-0a1b2c3d"),
+		XksProxyAuthenticationCredential: &kmstypes.XksProxyAuthenticationCredentialType{
+			AccessKeyId: new("KMSXKSPROXYACCESSKEY2345"), RawSecretAccessKey: new(strings.Repeat("s", 43)),
+		},
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	for w.key = range w.blobs {

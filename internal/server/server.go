@@ -88,6 +88,9 @@ type Config struct {
 	// XksCA is a file of the certificates that vouch for external key store proxies.
 	// The system's if empty.
 	XksCA string
+	// XksTimeout is how long such a proxy has for one answer. As long as AWS gives
+	// it, 250 ms, if 0.
+	XksTimeout time.Duration
 	// HSMModule is the PKCS#11 module of CloudHSM key stores. There can be none if
 	// it is empty, or if the program was built without the tag pkcs11.
 	HSMModule string

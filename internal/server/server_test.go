@@ -25,6 +25,7 @@ func config(dir string) server.Config {
 	return server.Config{
 		Data: filepath.Join(dir, "data"), RootKey: filepath.Join(dir, "keys", "root.key"), Init: true,
 		Listen: "127.0.0.1:0", PostgresBin: dir, Log: slog.New(slog.DiscardHandler),
+		XksProxies: map[string]string{"xks.example.com": "127.0.0.1:1"}, // nobody is there
 	}
 }
 

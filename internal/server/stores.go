@@ -30,7 +30,7 @@ func openProxies(cfg Config) (proxies, error) {
 		}
 		hosts[strings.ToLower(host)] = address
 	}
-	x := xks.Config{Hosts: hosts}
+	x := xks.Config{Hosts: hosts, Timeout: cfg.XksTimeout}
 	if cfg.XksCA != "" {
 		text, err := os.ReadFile(cfg.XksCA)
 		if err != nil {

@@ -50,9 +50,8 @@ type Config struct {
 // A Client asks proxies. It keeps connections for the next request, and may be
 // used by many goroutines at once.
 type Client struct {
-	cfg    Config
-	http   *http.Client
-	signer *v4.Signer
+	cfg  Config
+	http *http.Client
 }
 
 // New returns a Client. Close ends it.
@@ -60,7 +59,7 @@ func New(cfg Config) *Client {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = Timeout
 	}
-	c := &Client{cfg: cfg, signer: v4.NewSigner()}
+	c := &Client{cfg: cfg}
 	c.http = &http.Client{
 		// A proxy that sends KMS elsewhere does not speak the API.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -138,7 +137,9 @@ func (c *Client) sign(ctx context.Context, p Proxy, path string, text []byte) (*
 	}
 	sum := sha256.Sum256(text)
 	cred := aws.Credentials{AccessKeyID: p.AccessKeyID, SecretAccessKey: p.Secret}
-	if err := c.signer.SignHTTP(ctx, cred, req, hex.EncodeToString(sum[:]), service, p.Region, time.Now()); err != nil {
+	// A Signer remembers keys by access key id alone, whatever the secret: one that is
+	// kept would sign for one account with the secret of another.
+	if err := v4.NewSigner().SignHTTP(ctx, cred, req, hex.EncodeToString(sum[:]), service, p.Region, time.Now()); err != nil {
 		return nil, fmt.Errorf("sign request to %s: %w", p, err)
 	}
 	req.Header.Set("Content-Type", "application/json")

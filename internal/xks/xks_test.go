@@ -319,6 +319,23 @@ func TestDown(t *testing.T) {
 	}
 }
 
+// Who knows an access key id and not its secret does not get requests signed
+// because somebody else's were.
+func TestSecretsAreApart(t *testing.T) {
+	c, p := serve(t, acme())
+	if err := c.Health(t.Context(), p, call); err != nil {
+		t.Fatal(err)
+	}
+	other := p
+	other.Secret = strings.Repeat("x", 43)
+	if got := kind(t, c.Health(t.Context(), other, call)); got != xks.AuthenticationFailed {
+		t.Errorf("another secret: %q", got)
+	}
+	if err := c.Health(t.Context(), p, call); err != nil {
+		t.Error(err)
+	}
+}
+
 // A connection is used again; one that the proxy has closed meanwhile is replaced.
 func TestConnectionReuse(t *testing.T) {
 	s := httptest.NewUnstartedServer(acme())
