@@ -38,8 +38,8 @@ func TestManagedKeys(t *testing.T) {
 			}
 			key := m.Arn
 			text := must(ann.GetKeyPolicy(ctx, &kms.GetKeyPolicyInput{KeyId: key}))(t).Policy
-			var document struct{ Id, Version string }
-			if err := json.Unmarshal([]byte(*text), &document); err != nil || !strings.HasPrefix(document.Id, "auto-") || document.Version != "2012-10-17" {
+			var document struct{ ID, Version string }
+			if err := json.Unmarshal([]byte(*text), &document); err != nil || !strings.HasPrefix(document.ID, "auto-") || document.Version != "2012-10-17" {
 				t.Errorf("policy: %v\n%s", err, *text)
 			}
 			through := ann.through(service + ".amazonaws.com")
