@@ -86,8 +86,8 @@ func newStoreID() string {
 }
 
 // storeContext says what a sealed store secret is and where it belongs.
-func (s *KeyStore) storeContext() []byte {
-	return seal.Context("kms custom key store secret v1", string(s.Account), string(s.Region), s.ID)
+func (k *KeyStore) storeContext() []byte {
+	return seal.Context("kms custom key store secret v1", string(k.Account), string(k.Region), k.ID)
 }
 
 // A Proxy is what it takes to ask a proxy. Printing one keeps the secret.

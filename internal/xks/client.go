@@ -203,7 +203,7 @@ func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, e
 		ServerName: host, RootCAs: c.cfg.Roots, MinVersion: tls.VersionTLS12,
 	})
 	if err := conn.HandshakeContext(ctx); err != nil {
-		raw.Close()
+		_ = raw.Close() // the handshake has failed already
 		if isTimeout(err) {
 			return nil, err
 		}
