@@ -51,8 +51,33 @@ type input struct {
 
 // An output is what any of them answers.
 type output struct {
-	KeyId                                string `json:",omitempty"` //nolint:revive // AWS's name
-	CiphertextBlob, Plaintext, Signature []byte `json:",omitempty"`
+	KeyID                                string    `json:"KeyId,omitempty"`
+	CiphertextBlob, Plaintext, Signature []byte    `json:",omitempty"`
+	KeyMetadata                          *metadata `json:",omitempty"`
+}
+
+// metadata is what KMS tells of a key, in as many bytes.
+type metadata struct {
+	AWSAccountID         string `json:"AWSAccountId"`
+	KeyID                string `json:"KeyId"`
+	Arn                  string
+	CreationDate         float64
+	Enabled, MultiRegion bool
+	Description          string
+	KeyUsage, KeyState   string
+	Origin, KeyManager   string
+	KeySpec              string
+	EncryptionAlgorithms []string
+	CurrentKeyMaterialID string `json:"CurrentKeyMaterialId"`
+}
+
+const bareID = "8211a30d-591f-45e9-a3eb-7e6c64423ddb"
+
+var bareKey = metadata{
+	AWSAccountID: "111122223333", KeyID: bareID, Arn: "arn:aws:kms:us-east-1:111122223333:key/" + bareID,
+	CreationDate: 1795456609.123, Enabled: true, KeyUsage: "ENCRYPT_DECRYPT", KeyState: "Enabled", Origin: "AWS_KMS",
+	KeyManager: "CUSTOMER", KeySpec: "SYMMETRIC_DEFAULT", EncryptionAlgorithms: []string{"SYMMETRIC_DEFAULT"},
+	CurrentKeyMaterialID: strings.Repeat("ab", 32),
 }
 
 // A server has one key.
@@ -103,7 +128,7 @@ func (s *server) answer(r *http.Request) (output, error) {
 	if err := json.Unmarshal(body, &in); err != nil {
 		return output{}, err
 	}
-	out := output{KeyId: "bare"}
+	out := output{KeyID: bareKey.Arn}
 	switch op := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "TrentService."); op {
 	case "GenerateDataKey":
 		out.Plaintext = make([]byte, 32)
@@ -114,6 +139,7 @@ func (s *server) answer(r *http.Request) (output, error) {
 	case "Decrypt":
 		out.Plaintext, err = s.decrypt(in.CiphertextBlob, in.EncryptionContext)
 	case "DescribeKey":
+		out = output{KeyMetadata: &bareKey}
 	case "Sign":
 		out.Signature, err = ecdsa.SignASN1(rand.Reader, s.signer, in.Message)
 	default:

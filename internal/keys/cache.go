@@ -12,7 +12,7 @@ import (
 )
 
 // maxLoaded is how many keys are kept in memory, and how many aliases: more than
-// the keys that AWS lets an account have in a Region. A key takes about 2 KiB, and
+// the keys that AWS lets an account have in a Region. A key takes about 3 KiB, and
 // one that is not in memory a hundred times longer than one that is.
 const maxLoaded = 128 << 10
 

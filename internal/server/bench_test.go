@@ -35,9 +35,13 @@ func BenchmarkRequest(b *testing.B) {
 	s.ask(b, root, "iam", "", "Action=CreateUser&"+user)
 	s.ask(b, root, "iam", "", "Action=PutUserPolicy&PolicyName=use&PolicyDocument="+url.QueryEscape(usePolicy)+"&"+user)
 	key := accessKey(b, s.ask(b, root, "iam", "", "Action=CreateAccessKey&"+user))
-	var made struct{ KeyMetadata struct{ KeyId string } } //nolint:revive // AWS's name
+	var made struct {
+		KeyMetadata struct {
+			ID string `json:"KeyId"`
+		}
+	}
 	decode(b, s.ask(b, root, "kms", "CreateKey", "{}"), &made)
-	id := made.KeyMetadata.KeyId
+	id := made.KeyMetadata.ID
 	in := map[string]any{"KeyId": id, "KeySpec": "AES_256", "EncryptionContext": map[string]string{"app": "bench", "row": "7"}}
 	var dataKey struct{ CiphertextBlob []byte }
 	decode(b, s.ask(b, key, "kms", "GenerateDataKey", marshal(b, in)), &dataKey)
@@ -152,12 +156,15 @@ func (d *discard) Write(p []byte) (int, error) {
 // accessKey reads the key in an answer of CreateAccessKey.
 func accessKey(b *testing.B, text []byte) Account {
 	var a struct {
-		Key struct{ AccessKeyId, SecretAccessKey string } `xml:"CreateAccessKeyResult>AccessKey"` //nolint:revive // AWS's name
+		Key struct {
+			ID     string `xml:"AccessKeyId"`
+			Secret string `xml:"SecretAccessKey"`
+		} `xml:"CreateAccessKeyResult>AccessKey"`
 	}
 	if err := xml.Unmarshal(text, &a); err != nil {
 		b.Fatalf("%s: %v", text, err)
 	}
-	return Account{AccessKeyID: a.Key.AccessKeyId, SecretAccessKey: a.Key.SecretAccessKey}
+	return Account{AccessKeyID: a.Key.ID, SecretAccessKey: a.Key.Secret}
 }
 
 func marshal(b *testing.B, v any) string {
