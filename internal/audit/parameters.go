@@ -36,7 +36,12 @@ var parameters = lists(map[string]string{
 		IncludeShared IncludePublic DeletionProtection BackupRetentionPeriod ApplyImmediately MaxRecords Marker`,
 	"iam": `UserName NewUserName RoleName GroupName NewGroupName PolicyName PolicyArn PolicyDocument
 		AssumeRolePolicyDocument Path NewPath PathPrefix Description MaxSessionDuration PermissionsBoundary Tags Key Value
-		TagKeys VersionId SetAsDefault AccessKeyId Status AccountAlias Scope OnlyAttached Marker MaxItems`,
+		TagKeys VersionId SetAsDefault AccessKeyId Status AccountAlias Scope OnlyAttached Marker MaxItems
+		PasswordResetRequired MinimumPasswordLength RequireSymbols RequireNumbers RequireUppercaseCharacters
+		RequireLowercaseCharacters AllowUsersToChangePassword MaxPasswordAge PasswordReusePrevention HardExpiry SerialNumber
+		VirtualMFADeviceName InstanceProfileName AWSServiceName CustomSuffix DeletionTaskId OpenIDConnectProviderArn Url
+		ClientIDList ClientID ThumbprintList SAMLProviderArn Name AssertionEncryptionMode Arn JobId Granularity
+		ServiceNamespace ServiceNamespaces PolicySourceArn ActionNames ResourceArns`,
 	"sts": `RoleArn RoleSessionName DurationSeconds ExternalId SourceIdentity Tags Key Value TransitiveTagKeys PolicyArns
 		Arn AccessKeyId SerialNumber`,
 	"cloudtrail": `StartTime EndTime LookupAttributes AttributeKey AttributeValue MaxResults EventCategory`,
@@ -53,7 +58,8 @@ var elements = lists(map[string]string{
 		DBClusterSnapshotArn DBInstanceIdentifier DBInstanceArn DbClusterResourceId Status DBInstanceStatus KmsKeyId
 		SourceDBClusterSnapshotArn`,
 	"iam": `AccessKey AccessKeyId User UserName UserId Role RoleName RoleId Group GroupName GroupId Policy PolicyName
-		PolicyId Arn Status`,
+		PolicyId Arn Status LoginProfile PasswordResetRequired InstanceProfile InstanceProfileName InstanceProfileId
+		VirtualMFADevice SerialNumber OpenIDConnectProviderArn SAMLProviderArn DeletionTaskId`,
 	"sts": `AssumedRoleUser AssumedRoleId Arn`,
 })
 

@@ -23,7 +23,7 @@ func (r *request) denied(action string, on resource, d policy.Decision) error {
 		said = on.arn
 	}
 	msg := fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", r.caller.ARN, action, said, d.Because())
-	return &accessDenied{smithy.GenericAPIError{Code: "AccessDenied", Message: msg, Fault: smithy.FaultClient}}
+	return &accessDenied{apiError("AccessDenied", msg)}
 }
 
 func noSuchEntity(format string, args ...any) error {
@@ -51,7 +51,15 @@ func invalidInput(format string, args ...any) error {
 }
 
 func validationError(format string, args ...any) error {
-	return &smithy.GenericAPIError{Code: "ValidationError", Message: fmt.Sprintf(format, args...), Fault: smithy.FaultClient}
+	return new(apiError("ValidationError", fmt.Sprintf(format, args...)))
+}
+
+func apiError(code, msg string) smithy.GenericAPIError {
+	return smithy.GenericAPIError{Code: code, Message: msg, Fault: smithy.FaultClient}
+}
+
+func passwordViolation(msg string) error {
+	return &types.PasswordPolicyViolationException{Message: &msg}
 }
 
 // orNoSuch says a look-up's cloud.ErrNotFound in IAM's words.

@@ -29,8 +29,8 @@ type Sealer interface {
 }
 
 // Service is the identity service. All its fields are required. Only its
-// operator's methods (CreateAccount, Accounts, CreateRootKey) and the look-ups
-// that other services make can be asked of it directly; every operation of IAM
+// operator's methods (CreateAccount, Accounts, CreateRootKey), sign-in and the
+// look-ups that other services make can be asked of it directly; every operation of IAM
 // needs a caller, and As is the only way to name one. It is safe for concurrent
 // use and must not be copied.
 type Service struct {
@@ -58,6 +58,9 @@ type request struct {
 	*Service
 	caller   cloud.Caller
 	identity policy.Identity
+	// given is why the caller needs no permission for what it asks, unless a policy
+	// denies it in so many words; "" if it does.
+	given string
 }
 
 // read runs fn as a request that changes nothing.
@@ -66,7 +69,9 @@ func (v *View) read(ctx context.Context, fn func(*request) error) error {
 	if err != nil {
 		return err
 	}
-	return v.Store.View(ctx, func(tx Tx) error { return fn(&request{tx, v.Service, v.caller, identity}) })
+	return v.Store.View(ctx, func(tx Tx) error {
+		return fn(&request{Tx: tx, Service: v.Service, caller: v.caller, identity: identity})
+	})
 }
 
 // change runs fn as a request whose changes are kept if it returns nil. When
@@ -76,7 +81,9 @@ func (v *View) change(ctx context.Context, fn func(*request) error) error {
 	if err != nil {
 		return err
 	}
-	return v.update(ctx, func(tx Tx) error { return fn(&request{tx, v.Service, v.caller, identity}) })
+	return v.update(ctx, func(tx Tx) error {
+		return fn(&request{Tx: tx, Service: v.Service, caller: v.caller, identity: identity})
+	})
 }
 
 // update is the store's Update followed by forgetting what may have changed. A
@@ -116,14 +123,18 @@ func (r *request) authorize(action string, on resource) error {
 		Caller: r.caller, Identity: r.identity, Action: action, Resource: on.arn,
 		Owner: on.owner, Context: on.context, Now: r.Now(),
 	}.Decide()
+	allowed, reason := d.Allowed, d.String()
+	if !allowed && !d.Explicit && r.given != "" {
+		allowed, reason = true, r.given
+	}
 	err := r.Audit.Record(audit.Event{
 		Time: r.Now(), Caller: r.caller, Action: action, Resource: on.arn,
-		Owner: on.owner, Allowed: d.Allowed, Reason: d.String(),
+		Owner: on.owner, Allowed: allowed, Reason: reason,
 	})
 	if err != nil {
 		return fmt.Errorf("audit %s: %w", action, err)
 	}
-	if !d.Allowed {
+	if !allowed {
 		return r.denied(action, on, d)
 	}
 	return nil

@@ -41,6 +41,8 @@ func fill(in any, name string) any {
 			f.Set(reflect.ValueOf(new("alias")))
 		case "VersionId":
 			f.Set(reflect.ValueOf(new("v1")))
+		case "Password", "OldPassword", "NewPassword":
+			f.Set(reflect.ValueOf(new("Correct-Horse-1")))
 		case "Tags":
 			f.Set(reflect.ValueOf([]types.Tag{{Key: new("k"), Value: new("v")}}))
 		case "TagKeys":

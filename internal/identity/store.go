@@ -27,6 +27,8 @@ type Tx interface {
 	KeyTx
 	PolicyTx
 	LinkTx
+	ItemTx
+	UsageTx
 }
 
 // AccountTx keeps accounts.
@@ -34,6 +36,8 @@ type AccountTx interface {
 	Account(id cloud.AccountID) (Account, error)
 	// AllAccounts are ordered by id.
 	AllAccounts() ([]Account, error)
+	// AccountByAlias finds the account that has an alias.
+	AccountByAlias(alias string) (Account, error)
 	AddAccount(Account) error
 	// PutAccount replaces the account with the same ID. It is cloud.ErrExists if
 	// another account has the same Alias.
@@ -52,7 +56,7 @@ type EntityTx interface {
 	AddEntity(Entity) error
 	// PutEntity replaces the entity with the same ID.
 	PutEntity(Entity) error
-	// DeleteEntity removes the entity, and the links from and to it.
+	// DeleteEntity removes the entity, the links from and to it, and its usages.
 	DeleteEntity(id string) error
 }
 
@@ -64,7 +68,7 @@ type KeyTx interface {
 	AddKey(AccessKey) error
 	// PutKey replaces the key with the same ID.
 	PutKey(AccessKey) error
-	// DeleteKey removes the key. Deleting what is not there is not an error.
+	// DeleteKey removes the key and its usages. Deleting what is not there is not an error.
 	DeleteKey(id string) error
 }
 
@@ -90,4 +94,27 @@ type LinkTx interface {
 	LinksFrom(source string, u Use) ([]Link, error)
 	// LinksTo lists the links of entities of account a to a target, ordered by source.
 	LinksTo(a cloud.AccountID, target string, u Use) ([]Link, error)
+}
+
+// ItemTx keeps what belongs to an account beside all that.
+type ItemTx interface {
+	Item(a cloud.AccountID, k ItemKind, id string) (Item, error)
+	// Items lists the items of a kind, ordered by id.
+	Items(a cloud.AccountID, k ItemKind) ([]Item, error)
+	// ItemsOf lists the items of a kind that belong to owner, ordered by id.
+	ItemsOf(owner string, k ItemKind) ([]Item, error)
+	AddItem(Item) error
+	// PutItem replaces the item with the same Account, Kind and ID.
+	PutItem(Item) error
+	// DeleteItem removes the item. Deleting what is not there is not an error.
+	DeleteItem(a cloud.AccountID, k ItemKind, id string) error
+}
+
+// UsageTx keeps the last uses of access keys and principals.
+type UsageTx interface {
+	// PutUsage replaces the usage with the same Subject, Service and Action, if
+	// that is not later. What it is of need not exist.
+	PutUsage(Usage) error
+	// Usages lists the usages of a subject, ordered by service and action.
+	Usages(subject string) ([]Usage, error)
 }

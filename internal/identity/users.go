@@ -125,7 +125,8 @@ func (v *View) UpdateUser(ctx context.Context, in *iam.UpdateUserInput) (*iam.Up
 	})
 }
 
-// DeleteUser removes a user that has neither keys nor policies nor groups.
+// DeleteUser removes a user that has nothing any more: no keys, password, MFA
+// devices, policies or groups.
 func (v *View) DeleteUser(ctx context.Context, in *iam.DeleteUserInput) (*iam.DeleteUserOutput, error) {
 	return &iam.DeleteUserOutput{}, v.change(ctx, func(r *request) error {
 		e, err := r.entity("iam:DeleteUser", User, *in.UserName, nil)
@@ -146,6 +147,26 @@ func (v *View) DeleteUser(ctx context.Context, in *iam.DeleteUserInput) (*iam.De
 		if len(groups) > 0 {
 			return deleteConflict("Cannot delete entity, must remove users from group first.")
 		}
+		if err := r.ownsNothing(e); err != nil {
+			return err
+		}
 		return r.remove(e)
 	})
+}
+
+// ownsNothing refuses to delete a user to whom something belongs.
+func (r *request) ownsNothing(e Entity) error {
+	for _, own := range []struct {
+		kind ItemKind
+		name string
+	}{{LoginItem, "login profile"}, {DeviceItem, "MFA device"}} {
+		items, err := r.ItemsOf(e.ID, own.kind)
+		if err != nil {
+			return err
+		}
+		if len(items) > 0 {
+			return deleteConflict("Cannot delete entity, must delete " + own.name + " first.")
+		}
+	}
+	return nil
 }

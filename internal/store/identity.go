@@ -138,6 +138,9 @@ func (t identityTx) DeleteEntity(id string) error {
 	if _, err := t.exec(`DELETE FROM identity_links WHERE source = $1 OR target = $1`, id); err != nil {
 		return err
 	}
+	if _, err := t.exec(`DELETE FROM identity_usage WHERE subject = $1`, id); err != nil {
+		return err
+	}
 	n, err := t.exec(`DELETE FROM entities WHERE id = $1`, id)
 	if err == nil && n == 0 {
 		return fmt.Errorf("principal %s: %w", id, cloud.ErrNotFound)
@@ -168,6 +171,9 @@ func (t identityTx) PutKey(k identity.AccessKey) (err error) {
 }
 
 func (t identityTx) DeleteKey(id string) error {
+	if _, err := t.exec(`DELETE FROM identity_usage WHERE subject = $1`, id); err != nil {
+		return err
+	}
 	_, err := t.exec(`DELETE FROM access_keys WHERE id = $1`, id)
 	return err
 }

@@ -33,6 +33,7 @@ type sealedColumn struct {
 var sealedColumns = []sealedColumn{
 	{PurposeServer, "secrets", []string{"name"}, "sealed", ""},
 	{PurposeIdentity, "access_keys", []string{"id"}, "body", "Sealed"},
+	{PurposeIdentity, "identity_items", []string{"account", "kind", "id"}, "sealed", ""},
 	{PurposeKeys, "kms_keys", []string{"account", "region", "id"}, "body", "Naming"},
 	{PurposeKeys, "kms_materials", []string{"account", "region", "key_id", "id"}, "sealed", ""},
 	{PurposeKeys, "kms_stores", []string{"account", "region", "id"}, "secret", ""},
