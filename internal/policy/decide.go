@@ -41,25 +41,26 @@ type verdict struct {
 	denied Side
 	// What allows it, on each side.
 	identity, boundary, session, resource finding
-	by                                    reach // how resource names the caller
+	// closed says that a level of the caller's organization does not allow it.
+	closed bool
+	by     reach // how resource names the caller
 }
 
 // gather looks through all policies. Only an explicit deny ends it early: it
 // outweighs everything.
 func (v *verdict) gather() {
+	if v.organizations() {
+		return
+	}
 	id := &v.r.Identity
-	for _, p := range id.Policies {
-		if v.scan(p, IdentityBased, &v.identity) {
-			return
-		}
+	if v.scanAll(id.Policies, IdentityBased, &v.identity) {
+		return
 	}
 	if id.Boundary != nil && v.scan(id.Boundary, Boundary, &v.boundary) {
 		return
 	}
-	for _, p := range id.Session {
-		if v.scan(p, Session, &v.session) {
-			return
-		}
+	if v.scanAll(id.Session, Session, &v.session) {
+		return
 	}
 	if v.r.ResourcePolicy != nil {
 		v.scan(v.r.ResourcePolicy, ResourceBased, &v.resource)
@@ -100,6 +101,8 @@ func (v *verdict) decide() Decision {
 		return Decision{Explicit: true, Side: v.denied, Decided: v.deny.ref()}
 	case v.r.Caller.Kind == cloud.Service:
 		return v.service()
+	case v.closed:
+		return Decision{Side: ServiceControl}
 	case v.crossAccount():
 		return v.foreign()
 	}

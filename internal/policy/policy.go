@@ -32,6 +32,12 @@ type Question struct {
 	// Grants are the KMS grants that cover this request: the service has matched
 	// their grantee, operation and constraints already.
 	Grants []Grant
+	// ServiceControl is what the organization of the caller's account leaves to it,
+	// and ResourceControl what the owner's leaves others to do to its resources.
+	ServiceControl, ResourceControl Control
+	// Fixed says that nobody can change ResourcePolicy: it is an AWS managed key's.
+	// Organizations do not control such resources either.
+	Fixed bool
 	// Context holds the service's own condition keys and the resource's and
 	// request's tags, by full name: "kms:ViaService", "aws:ResourceTag/team".
 	// Global keys that follow from Caller and Now are added by Decide.
@@ -49,6 +55,24 @@ type Identity struct {
 	// Session are the session policies; nil if the session has none, else the
 	// session may do only what one of them allows as well.
 	Session []*Policy
+}
+
+// A Control is what an organization's policies say about one of its accounts.
+// The zero Control, of an account in no organization, limits nothing.
+type Control struct {
+	// Management says that the account manages the organization, which limits
+	// all accounts but that one.
+	Management bool
+	// Levels go from the organization's root through its units to the account.
+	// What one level does not allow is not allowed.
+	Levels []Level
+}
+
+// A Level is the policies that are attached to one place in an organization:
+// its root, a unit, an account.
+type Level struct {
+	Name     string // such as "root r-1a2b"; for explanations
+	Policies []*Policy
 }
 
 // A Grant stands in for the resource policy (KMS's third way in).
@@ -129,6 +153,9 @@ const (
 	ResourceBased Side = "resource-based policy"
 	Session       Side = "session policy"
 	Boundary      Side = "permissions boundary"
+	// Those of organizations.
+	ServiceControl  Side = "service control policy"
+	ResourceControl Side = "resource control policy"
 )
 
 // A Decision is the answer to a Question, and why.
