@@ -8,13 +8,16 @@ GOLANGCI   := .tools/golangci-lint-v2.15.0
 MODELS     ?= ../shared/models
 export GOFLAGS := -buildvcs=false
 
-.PHONY: help setup build demo demo-stop test pkcs11 check lint fuzz generated bench clean
+.PHONY: help setup programs build demo demo-stop test pkcs11 check lint fuzz generated bench clean
 
 help: ## say what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install what a Debian machine lacks (PostgreSQL, SoftHSM, a C compiler for the race detector)
 	@scripts/setup
+
+programs: ## get programs that others wrote for KMS, for the tests that drive them (SOPS, cosign: minutes, once)
+	@scripts/programs
 
 build: ## build bin/borealis
 	@CGO_ENABLED=0 $(GO) build -ldflags '$(LDFLAGS)' -o bin/borealis ./cmd/borealis
@@ -26,6 +29,7 @@ demo-stop: ## stop the demo's server and remove its files
 	@$(GO) run ./e2e/demo -stop
 
 test: setup ## run all tests, with the race detector
+	@scripts/programs light
 	@scripts/test
 
 pkcs11: ## run the tests that need a PKCS#11 token (SoftHSM: apt-get install softhsm2 opensc)
