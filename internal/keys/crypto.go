@@ -13,7 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
-	"borealis/internal/cloud"
 	"borealis/internal/material"
 	"borealis/internal/policy"
 	"borealis/internal/seal"
@@ -201,7 +200,7 @@ func (s source) ask() ask {
 // symmetric algorithm, which is the default, is not refused: to AWS it is the
 // ciphertext that is wrong.
 func (s source) check(t target) error {
-	if s.elsewhere(t) {
+	if t.elsewhere {
 		return incorrectKey()
 	}
 	if s.algorithm == symmetric && !t.symmetric() {
@@ -211,13 +210,6 @@ func (s source) check(t target) error {
 		return err
 	}
 	return checkContext(s.algorithm, s.encryption)
-}
-
-// elsewhere says that s names its key by the ARN of another Region, where t is
-// only its relative.
-func (s source) elsewhere(t target) bool {
-	arn, err := cloud.ParseARN(str(s.key))
-	return err == nil && arn.Region != t.Region
 }
 
 // decrypt opens s with t. It also answers the id of the material, if the
@@ -260,7 +252,7 @@ func (v *View) findSource(ctx context.Context, s source) (target, error) {
 // for its relative here, if there is one: it is the wrong key, not an unknown one.
 func (v *View) findNamed(ctx context.Context, s source) (target, error) {
 	if r, ok := v.relative(*s.key); ok {
-		t, err := v.findKey(ctx, target{ref: r, arn: r.ARN()})
+		t, err := v.findKey(ctx, target{ref: r, arn: r.ARN(), elsewhere: true})
 		if _, missing := errors.AsType[*types.NotFoundException](err); !missing {
 			return t, err
 		}

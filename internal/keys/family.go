@@ -289,9 +289,12 @@ func (c *change) leave(k Key, now time.Time) error {
 // the multi-Region key of another Region that s, a KeyId parameter, names by its
 // ARN. It says whether s does.
 func (v *View) relative(s string) (Ref, bool) {
+	if !strings.Contains(s, ":key/mrk-") {
+		return Ref{}, false
+	}
 	arn, err := cloud.ParseARN(s)
 	id, isKey := strings.CutPrefix(arn.Resource, "key/")
-	if err != nil || arn.Service != "kms" || arn.Region == v.caller.Region || !isKey || !strings.HasPrefix(id, "mrk-") || !isKeyID(id) {
+	if err != nil || arn.Service != "kms" || arn.Region == v.caller.Region || !isKey || !isKeyID(id) {
 		return Ref{}, false
 	}
 	return Ref{Place{arn.Account, v.caller.Region}, id}, true

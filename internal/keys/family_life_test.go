@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -450,4 +452,48 @@ func TestFamilyAfterEveryFault(t *testing.T) {
 			}
 		})
 	}
+}
+
+// However requests about one family come together, its keys agree, and of two that
+// want the same replica one gets it.
+func TestFamilyConcurrently(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person(home, "user/ann", allow("kms:*"))
+	key := ann.family()
+	id := (*key)[strings.LastIndex(*key, "/")+1:]
+	at := map[cloud.Region]*person{}
+	for _, p := range places {
+		at[p] = ann.at(p)
+	}
+	blob := must(ann.encrypt(key, nil))(t)
+	var made, rotated atomic.Int32
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for _, p := range places[1:] {
+				if at[places[0]].replicate(key, p) == nil {
+					made.Add(1)
+				}
+			}
+		})
+		all.Go(func() {
+			for range 3 {
+				for _, p := range places {
+					if at[p].rotate(inRegion(key, p)) == nil {
+						rotated.Add(1)
+					}
+					_ = at[p].lead(inRegion(key, p), places[1])
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := made.Load(); n > 2 {
+		t.Errorf("%d replicas in two Regions", n)
+	}
+	lines := w.families(t, id)
+	if want := fmt.Sprintf("%d materials", rotated.Load()+1); strings.Count(lines, want) != int(made.Load())+1 {
+		t.Errorf("%d replicas made, %d rotations:\n%s", made.Load(), rotated.Load(), lines)
+	}
+	ann.may("decrypt", ann.decrypt(blob, nil))
 }

@@ -220,6 +220,10 @@ func TestFamilyPermissions(t *testing.T) {
 		ann.may("replicate", ann.replicate(key, "us-east-1"))
 		return eve.lead(key, "us-east-1")
 	}
+	create := func(*string) error {
+		_, err := eve.CreateKey(ctx, &kms.CreateKeyInput{MultiRegion: new(true)})
+		return err
+	}
 	const elsewhere = " is not authorized to perform: kms:CreateKey on resource: * "
 	for _, c := range []struct {
 		what, policy string
@@ -239,6 +243,9 @@ func TestFamilyPermissions(t *testing.T) {
 		{"create primaries", when("Deny", "CreateKey", "kms:MultiRegionKeyType", "PRIMARY"), replicate, ""},
 		{"replicate primaries", when("Deny", "ReplicateKey", "kms:MultiRegionKeyType", "PRIMARY"), replicate, "kms:ReplicateKey on resource: KEY with an explicit deny"},
 		{"tag like this", when("Deny", "TagResource", "aws:RequestTag/k", "v"), tagged, "kms:TagResource on resource: THERE with an explicit deny"},
+		{"make multi-Region keys", when("Deny", "CreateKey", "kms:MultiRegion", "true"), create, elsewhere + "with an explicit deny"},
+		{"make other keys", when("Deny", "CreateKey", "kms:MultiRegion", "false"), create, ""},
+		{"make primary keys", when("Deny", "CreateKey", "kms:MultiRegionKeyType", "PRIMARY"), create, elsewhere + "with an explicit deny"},
 		{"lead", allow("kms:UpdatePrimaryRegion"), lead, ""},
 		{"lead without UpdatePrimaryRegion", allow("kms:ReplicateKey"), lead, "kms:UpdatePrimaryRegion on resource: KEY because"},
 		{"lead to this Region", when("Deny", "UpdatePrimaryRegion", "kms:PrimaryRegion", "us-east-1"), lead, "kms:UpdatePrimaryRegion on resource: KEY with an explicit deny"},

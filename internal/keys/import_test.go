@@ -20,7 +20,6 @@ import (
 	"borealis/internal/audit"
 	"borealis/internal/cloud"
 	"borealis/internal/keys"
-	"borealis/internal/seal"
 )
 
 // asked is the last record of what a caller did.
@@ -33,21 +32,6 @@ func (l *eventLog) asked() audit.Event {
 		}
 	}
 	return audit.Event{}
-}
-
-// reseal is a material's secret as another key of its family keeps it.
-func (w *world) reseal(m keys.Material, from, to keys.Ref) ([]byte, error) {
-	if m.Sealed == nil {
-		return nil, nil
-	}
-	at := func(r keys.Ref) []byte {
-		return seal.Context("kms key material v1", string(r.Account), string(r.Region), r.ID, m.ID)
-	}
-	secret, err := w.Sealer.Open(m.Sealed, at(from))
-	if err != nil {
-		return nil, err
-	}
-	return w.Sealer.Seal(secret, at(to))
 }
 
 // A parcel is an import token and the public key that goes with it.
@@ -529,11 +513,10 @@ func TestWrappings(t *testing.T) {
 func TestImportIntoFamily(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person(home, "user/ann", allow("kms:*"))
-	key := ann.external(kms.CreateKeyInput{})
+	key := ann.external(kms.CreateKeyInput{MultiRegion: new(true)})
 	a := must(ann.bring(ann.parcel(key), secretOf(1), described("primary first")))(t)
-	w.aFamily(key, "us-west-2")
-	ann = ann.again()
-	west := ann.with(func(c *cloud.Caller) { c.Region = "us-west-2" })
+	ann.may("replicate", ann.replicate(key, "us-west-2"))
+	west := ann.at("us-west-2")
 	there := new(strings.Replace(*key, "eu-west-1", "us-west-2", 1))
 	p, q := ann.parcel(key), west.parcel(there)
 	histories := func(when, primary, replica string) {

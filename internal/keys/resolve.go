@@ -76,6 +76,9 @@ type target struct {
 	ref   Ref    // ID is "" where an alias of another account leads nowhere
 	arn   string // the key's ARN, or what was asked for if there is no key
 	alias string // the alias that the request named, or ""
+	// elsewhere says that the request named not the key but, by its ARN, one of its
+	// family in another Region.
+	elsewhere bool
 	// unborn says that the key is not stored yet: an AWS managed key, which is
 	// made for the first authorized request that names its alias.
 	unborn bool

@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"borealis/internal/audit"
-	"borealis/internal/cloud"
 	"borealis/internal/keys"
 )
 
@@ -409,61 +408,12 @@ func TestManagedKeyOfBefore(t *testing.T) {
 	}
 }
 
-// aFamily makes a multi-Region key out of a key: its id in other Regions, with the
-// materials it has, sealed for them.
-func (w *world) aFamily(key *string, replicas ...cloud.Region) {
-	w.t.Helper()
-	arn, err := cloud.ParseARN(*key)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	ref := keys.Ref{Place: keys.Place{Account: arn.Account, Region: arn.Region}, ID: strings.TrimPrefix(arn.Resource, "key/")}
-	err = w.Store.Update(w.t.Context(), func(tx keys.Tx) error {
-		k, err := tx.Key(ref)
-		if err != nil {
-			return err
-		}
-		k.MultiRegion = &keys.MultiRegion{Primary: ref.Region, Replicas: replicas}
-		k.Version++
-		if err := tx.PutKey(k); err != nil {
-			return err
-		}
-		for _, r := range replicas {
-			e := k
-			e.Region = r
-			e.Materials = nil
-			for _, m := range k.Materials {
-				if m.Sealed, err = w.reseal(m, k.Ref, e.Ref); err != nil {
-					return err
-				}
-				e.Materials = append(e.Materials, m)
-			}
-			if k.Origin == "EXTERNAL" {
-				e.State = keys.PendingImport
-				for i := range e.Materials {
-					e.Materials[i].Sealed = nil
-				}
-			}
-			if err := tx.PutKey(e); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.reopen()
-}
-
 // A family rotates as one, and only its primary has a say.
 func TestFamilyRotates(t *testing.T) {
 	w := newWorld(t)
 	ann := w.person(home, "user/ann", allow("kms:*"))
-	key := ann.key()
-	w.aFamily(key, "us-east-1", "us-west-2")
-	ann = ann.again()
-	east := ann.with(func(c *cloud.Caller) { c.Region = "us-east-1" })
+	key := ann.family("us-east-1", "us-west-2")
+	east := ann.at("us-east-1")
 	there := new(strings.Replace(*key, "eu-west-1", "us-east-1", 1))
 	for op, err := range map[string]error{"EnableKeyRotation": east.enableRotation(there), "DisableKeyRotation": east.disableRotation(there), "RotateKeyOnDemand": east.rotate(there)} {
 		east.mayNot("do it to a replica", "UnsupportedOperationException: "+*there+" is a multi-region replica key which is not valid for "+op+".", err)
