@@ -217,15 +217,13 @@ func (v *View) ListAliases(ctx context.Context, in *kms.ListAliasesInput) (*kms.
 	if err := v.allow(ctx, "ListAliases", "*", policy.Context{}); err != nil {
 		return nil, err
 	}
-	p, err := newPage("aliases", in.Limit, in.Marker, 50, 100)
+	of, err := v.ownKey(ctx, in.KeyId)
 	if err != nil {
 		return nil, err
 	}
-	of := ""
-	if in.KeyId != nil {
-		if of, err = v.ownKey(ctx, *in.KeyId); err != nil {
-			return nil, err
-		}
+	p, err := newPage("aliases "+of, in.Limit, in.Marker, 50, 100)
+	if err != nil {
+		return nil, err
 	}
 	var list []Alias
 	err = v.Store.View(ctx, func(tx Tx) (err error) {
@@ -247,10 +245,13 @@ func (v *View) ListAliases(ctx context.Context, in *kms.ListAliasesInput) (*kms.
 	return out, nil
 }
 
-// ownKey is the id of the key that s names, which must be the caller's
-// account's.
-func (v *View) ownKey(ctx context.Context, s string) (string, error) {
-	t, err := v.find(ctx, "ListAliases", s)
+// ownKey is the id of the key that name names, which must be the caller's
+// account's; "" if there is no name.
+func (v *View) ownKey(ctx context.Context, name *string) (string, error) {
+	if name == nil {
+		return "", nil
+	}
+	t, err := v.find(ctx, "ListAliases", *name)
 	switch {
 	case err != nil:
 		return "", err

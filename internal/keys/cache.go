@@ -29,9 +29,9 @@ type loaded struct {
 	backing *backing                 // nil for a key that is in no custom key store
 	// context holds the condition keys that follow from the key alone.
 	context policy.Context
-	// grants change in place, under cache.mu: a key may have many thousands, and
-	// RDS makes one for each cluster.
-	grants grants
+	// grants change in place, under cache.mu, and outlive changes of the rest: a key
+	// may have many thousands, and RDS makes one for each cluster.
+	grants *grants
 }
 
 // A cache is what the service remembers of the database. Nothing in it is older
@@ -46,6 +46,8 @@ type cache struct {
 
 	mu        sync.RWMutex
 	keys      map[Ref]*loaded
+	kept      map[Ref]*grants           // of keys that changed, and are to be read again
+	customers map[Place]int             // how many keys of its own an account has, where that was asked
 	aliases   map[aliasName]string      // ids of keys
 	materials map[materialName]Ref      // of the keys in keys
 	policies  map[string]*policy.Policy // by text: most keys have one of a few
@@ -76,12 +78,12 @@ func epoch[ID comparable](c *cache, id ID) *uint64 {
 func (s *Service) load(ctx context.Context, r Ref) (*loaded, error) {
 	c := &s.cache
 	c.mu.RLock()
-	l, since := c.keys[r], *epoch(c, r)
+	l, kept, since := c.keys[r], c.kept[r], *epoch(c, r)
 	c.mu.RUnlock()
 	if l != nil {
 		return l, nil
 	}
-	l = &loaded{}
+	l = &loaded{grants: kept}
 	var aliases []Alias
 	var grants []Grant
 	err := s.Store.View(ctx, func(tx Tx) (err error) {
@@ -91,7 +93,9 @@ func (s *Service) load(ctx context.Context, r Ref) (*loaded, error) {
 		if aliases, err = all(func(after string, n int) ([]Alias, error) { return tx.Aliases(r.Place, r.ID, after, n) }, Alias.id); err != nil {
 			return err
 		}
-		grants, err = all(func(after string, n int) ([]Grant, error) { return tx.Grants(r, after, n) }, Grant.id)
+		if kept == nil {
+			grants, err = all(func(after string, n int) ([]Grant, error) { return tx.Grants(r, after, n) }, Grant.id)
+		}
 		return err
 	})
 	if err != nil {
@@ -125,8 +129,8 @@ func (s *Service) prepare(l *loaded, aliases []Alias, grants []Grant) (err error
 		}
 	}
 	l.context = keyContext(&l.Key, aliases)
-	for _, g := range grants {
-		l.grants.add(&g)
+	if l.grants == nil {
+		l.grants = newGrants(grants)
 	}
 	return nil
 }
@@ -173,6 +177,7 @@ func (c *cache) keep(l *loaded, since uint64) *loaded {
 		c.drop(r)
 	}
 	c.keys[l.Ref] = l
+	delete(c.kept, l.Ref)
 	for _, m := range l.Materials {
 		c.materials[materialName{l.Region, m.ID}] = l.Ref
 	}
@@ -194,6 +199,31 @@ func (c *cache) forget(r Ref) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.drop(r)
+	delete(c.kept, r)
+}
+
+// maxKept is how many keys' grants are kept while the keys are to be read again.
+const maxKept = 1024
+
+// outdate drops a key whose grants are as they were. Hold mu.
+func (c *cache) outdate(r Ref) {
+	l := c.keys[r]
+	c.drop(r)
+	if l == nil || len(l.grants.all) == 0 {
+		return
+	}
+	if c.kept == nil || len(c.kept) >= maxKept {
+		c.kept = make(map[Ref]*grants)
+	}
+	c.kept[r] = l.grants
+}
+
+// grantsOf are the grants on a key, or nil if they are not in memory. Hold mu.
+func (c *cache) grantsOf(r Ref) *grants {
+	if l := c.keys[r]; l != nil {
+		return l.grants
+	}
+	return c.kept[r]
 }
 
 // lookUpAlias returns the id of the key that an alias stands for.

@@ -10,15 +10,17 @@ import (
 // A change is a transaction that notes what it changes.
 type change struct {
 	Tx
-	keys    map[Ref]bool
-	aliases map[aliasName]bool
-	grants  []grantChange
+	cache     *cache
+	keys      map[Ref]bool
+	aliases   map[aliasName]bool
+	grants    []grantChange
+	customers map[Place]int // how many keys more the customer has
 }
 
 // A grantChange is what becomes of the grants of one key.
 type grantChange struct {
 	of    Ref
-	apply func(*loaded)
+	apply func(*grants) // nil if they are to be read again
 }
 
 func (c *change) PutKey(k Key) error {
@@ -36,6 +38,8 @@ func (c *change) DeleteKey(r Ref) error {
 	for _, a := range aliases {
 		c.aliases[aliasName{a.Place, a.Name}] = true
 	}
+	c.grants = append(c.grants, grantChange{of: r})
+	c.customers[r.Place]--
 	return c.Tx.DeleteKey(r)
 }
 
@@ -65,12 +69,12 @@ func (c *change) PutKeyStore(k KeyStore) error {
 }
 
 func (c *change) PutGrant(g Grant) error {
-	c.grants = append(c.grants, grantChange{g.Ref, func(l *loaded) { l.grants.add(&g) }})
+	c.grants = append(c.grants, grantChange{g.Ref, func(gs *grants) { gs.add(&g) }})
 	return c.Tx.PutGrant(g)
 }
 
 func (c *change) DeleteGrant(r Ref, id string) error {
-	c.grants = append(c.grants, grantChange{r, func(l *loaded) { l.grants.remove(id) }})
+	c.grants = append(c.grants, grantChange{r, func(gs *grants) { gs.remove(id) }})
 	return c.Tx.DeleteGrant(r, id)
 }
 
@@ -81,7 +85,7 @@ func (s *Service) write(ctx context.Context, fn func(*change) error) error {
 	defer s.cache.writing.Unlock()
 	var c *change
 	err := s.Store.Update(ctx, func(tx Tx) error {
-		c = &change{Tx: tx, keys: make(map[Ref]bool), aliases: make(map[aliasName]bool)}
+		c = &change{Tx: tx, cache: &s.cache, keys: make(map[Ref]bool), aliases: make(map[aliasName]bool), customers: make(map[Place]int)}
 		return fn(c)
 	})
 	if c == nil {
@@ -89,31 +93,37 @@ func (s *Service) write(ctx context.Context, fn func(*change) error) error {
 	}
 	if err != nil {
 		// If it was the commit that failed, it may have happened all the same.
-		for _, g := range c.grants {
-			c.keys[g.of] = true
+		for i := range c.grants {
+			c.grants[i].apply = nil
 		}
-		c.grants = nil
 	}
-	s.cache.hear(c)
+	s.cache.hear(c, err == nil)
 	return err
 }
 
-// hear forgets what c changed, and brings the grants of loaded keys up to date.
-func (c *cache) hear(ch *change) {
+// hear forgets what ch changed, and brings the grants of loaded keys up to date.
+// If ch is not known to have been committed, what it counted is counted again.
+func (c *cache) hear(ch *change, committed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.recount(ch.customers, committed)
 	for n := range ch.aliases {
 		*epoch(c, n)++
 		delete(c.aliases, n)
 	}
 	for r := range ch.keys {
 		*epoch(c, r)++
-		c.drop(r)
+		c.outdate(r)
 	}
 	for _, g := range ch.grants {
 		*epoch(c, g.of)++
-		if l := c.keys[g.of]; l != nil {
-			g.apply(l)
+		gs := c.grantsOf(g.of)
+		switch {
+		case g.apply == nil:
+			c.drop(g.of)
+			delete(c.kept, g.of)
+		case gs != nil:
+			g.apply(gs)
 		}
 	}
 }

@@ -235,7 +235,7 @@ func (s *Service) addReplica(tx *change, primary, r Key) error {
 	if err := s.recordSharing(&r, r.Created); err != nil {
 		return err
 	}
-	if err := tx.PutKey(r); err != nil {
+	if err := tx.addKey(r); err != nil {
 		return err
 	}
 	return tx.editFamily(primary, func(m *Key) { m.MultiRegion = r.MultiRegion })

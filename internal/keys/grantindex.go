@@ -13,6 +13,16 @@ type grants struct {
 	byGrantee map[string][]*Grant // by the grantee's unique id, each by id
 }
 
+// newGrants are the grants of list, which is sorted by id.
+func newGrants(list []Grant) *grants {
+	gs := &grants{byGrantee: make(map[string][]*Grant)}
+	for _, g := range list {
+		gs.all = append(gs.all, &g)
+		gs.byGrantee[g.Grantee.ID] = append(gs.byGrantee[g.Grantee.ID], &g)
+	}
+	return gs
+}
+
 func compareID(g *Grant, id string) int { return strings.Compare(g.ID, id) }
 
 // get returns the grant that has this id, or nil.
@@ -26,9 +36,6 @@ func (gs *grants) get(id string) *Grant {
 // add puts g among the others, in the place of one with its id.
 func (gs *grants) add(g *Grant) {
 	gs.remove(g.ID)
-	if gs.byGrantee == nil {
-		gs.byGrantee = make(map[string][]*Grant)
-	}
 	gs.all = insert(gs.all, g)
 	gs.byGrantee[g.Grantee.ID] = insert(gs.byGrantee[g.Grantee.ID], g)
 }

@@ -182,7 +182,7 @@ func (c *change) addGrant(g *Grant) error {
 			}
 		}
 	}
-	n, err := c.CountGrants(g.Ref)
+	n, err := c.grantsOn(g.Ref)
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func (v *View) ListGrants(ctx context.Context, in *kms.ListGrantsInput) (*kms.Li
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPage("grants", in.Limit, in.Marker, 50, 100)
+	p, err := newPage("grants "+t.ID, in.Limit, in.Marker, 50, 100)
 	if err != nil {
 		return nil, err
 	}
@@ -261,11 +261,11 @@ func (v *View) ListRetirableGrants(ctx context.Context, in *kms.ListRetirableGra
 	if err := v.mayListRetirable(ctx, str(in.RetiringServicePrincipal)); err != nil {
 		return nil, err
 	}
-	p, err := newPage("retirable", in.Limit, in.Marker, 50, 100)
+	id, err := v.retiring(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	id, err := v.retiring(ctx, in)
+	p, err := newPage("retirable by "+id, in.Limit, in.Marker, 50, 100)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"borealis/internal/cloud"
 	"borealis/internal/policy"
@@ -150,8 +151,15 @@ func (v *View) GetKeyPolicy(ctx context.Context, in *kms.GetKeyPolicyInput) (*km
 
 // ListKeyPolicies lists the names of a key's policies: the one.
 func (v *View) ListKeyPolicies(ctx context.Context, in *kms.ListKeyPoliciesInput) (*kms.ListKeyPoliciesOutput, error) {
-	if _, err := v.open(ctx, ask{action: "ListKeyPolicies", key: str(in.KeyId)}); err != nil {
+	t, err := v.open(ctx, ask{action: "ListKeyPolicies", key: str(in.KeyId)})
+	if err != nil {
 		return nil, err
+	}
+	if _, err := newPage("policies "+t.ID, in.Limit, nil, 100, 1000); err != nil {
+		return nil, err
+	}
+	if in.Marker != nil { // one name is never more than a page
+		return nil, &types.InvalidMarkerException{}
 	}
 	return &kms.ListKeyPoliciesOutput{PolicyNames: []string{policyName}}, nil
 }

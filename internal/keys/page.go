@@ -9,7 +9,7 @@ import (
 
 // A page says which part of a list is asked for.
 type page struct {
-	list  string // what is listed, so that a marker fits one sort of list only
+	list  string // what is listed, of which key, so that a marker fits one list only
 	after string // where the page before ended
 	limit int
 }

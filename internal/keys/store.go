@@ -30,6 +30,9 @@ type Tx interface {
 	KeyOfMaterial(near cloud.Region, id string) (Ref, error)
 	// Keys lists the keys of a place, by id.
 	Keys(p Place, after string, n int) ([]string, error)
+	// CountKeys counts the keys of a place that the customer made: all but AWS
+	// managed keys.
+	CountKeys(Place) (int, error)
 	// Due lists keys whose Due is set and not after now, by account, Region and id.
 	Due(now time.Time, after Ref, n int) ([]Ref, error)
 	// PutKey adds or replaces a key with its materials. Their order never changes;

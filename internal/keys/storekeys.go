@@ -172,7 +172,7 @@ func (c *change) putNewKey(k *Key) error {
 			}
 		}
 	}
-	return c.PutKey(*k)
+	return c.addKey(*k)
 }
 
 // dropFromStore deletes k's key from its hardware security module, if that can be

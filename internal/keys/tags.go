@@ -73,7 +73,7 @@ func (v *View) ListResourceTags(ctx context.Context, in *kms.ListResourceTagsInp
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPage("tags", in.Limit, in.Marker, 50, 50)
+	p, err := newPage("tags "+t.ID, in.Limit, in.Marker, 50, 50)
 	if err != nil {
 		return nil, err
 	}

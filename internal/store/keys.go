@@ -91,6 +91,14 @@ func (t keyTx) Keys(p keys.Place, after string, n int) ([]string, error) {
 	}, `SELECT id FROM kms_keys WHERE account = $1 AND region = $2 AND id > $3 ORDER BY id LIMIT $4`, p.Account, p.Region, after, n)
 }
 
+// CountKeys takes the keys that have an alias of AWS's, one each, for AWS's.
+func (t keyTx) CountKeys(p keys.Place) (n int, err error) {
+	err = t.tx.QueryRowContext(t.ctx, `SELECT (SELECT count(*) FROM kms_keys WHERE account = $1 AND region = $2) -
+		(SELECT count(*) FROM kms_aliases WHERE account = $1 AND region = $2 AND name >= 'alias/aws/' AND name < 'alias/aws0')`,
+		p.Account, p.Region).Scan(&n)
+	return n, err
+}
+
 func (t keyTx) Due(now time.Time, after keys.Ref, n int) ([]keys.Ref, error) {
 	return queryRows(t, func(scan func(...any) error) (r keys.Ref, err error) {
 		err = scan(&r.Account, &r.Region, &r.ID)
