@@ -72,8 +72,7 @@ func (v *View) listAttached(ctx context.Context, action string, k Kind, name str
 		links = slices.DeleteFunc(links, func(l Link) bool { return !strings.HasPrefix(policyPath(l.Target), orRoot(prefix)) })
 		links, next = cut(p, links, func(l Link) string { return l.Target })
 		for _, l := range links {
-			name := l.Target[strings.LastIndex(l.Target, "/")+1:]
-			out = append(out, types.AttachedPolicy{PolicyArn: &l.Target, PolicyName: &name})
+			out = append(out, types.AttachedPolicy{PolicyArn: &l.Target, PolicyName: new(policyName(l.Target))})
 		}
 		return nil
 	})

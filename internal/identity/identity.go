@@ -39,7 +39,8 @@ type Service struct {
 	Sealer Sealer
 	Now    func() time.Time
 
-	known caches
+	known  caches
+	usages usages
 }
 
 // A View is the service as one caller sees it.

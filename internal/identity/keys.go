@@ -145,8 +145,8 @@ func (v *View) DeleteAccessKey(ctx context.Context, in *iam.DeleteAccessKeyInput
 	})
 }
 
-// GetAccessKeyLastUsed says whose key an id is. When it was last used is not on
-// record, which is what "N/A" and the absent date mean on AWS as well.
+// GetAccessKeyLastUsed says whose key an id is, and when, where and for which
+// service it last signed a request.
 func (v *View) GetAccessKeyLastUsed(ctx context.Context, in *iam.GetAccessKeyLastUsedInput) (*iam.GetAccessKeyLastUsedOutput, error) {
 	out := &iam.GetAccessKeyLastUsedOutput{}
 	return out, v.read(ctx, func(r *request) error {
@@ -168,8 +168,8 @@ func (v *View) GetAccessKeyLastUsed(ctx context.Context, in *iam.GetAccessKeyLas
 			return noSuchEntity("The Access Key with id %s cannot be found.", *in.AccessKeyId)
 		}
 		out.UserName = &name
-		out.AccessKeyLastUsed = &types.AccessKeyLastUsed{Region: new("N/A"), ServiceName: new("N/A")}
-		return nil
+		out.AccessKeyLastUsed, err = r.keyLastUsed(r, k.ID)
+		return err
 	})
 }
 

@@ -160,7 +160,7 @@ func (s *Service) loadIdentity(ctx context.Context, id string) (policy.Identity,
 func (s *Service) policiesOf(tx Tx, e Entity) ([]*policy.Policy, error) {
 	var all []*policy.Policy
 	for _, in := range e.Inline {
-		p, err := s.known.parse(fmt.Sprintf("inline policy %s of %s/%s", in.Name, e.Kind, e.Name), in.Document)
+		p, err := s.known.parse(inlineName(e, in), in.Document)
 		if err != nil {
 			return nil, err
 		}
@@ -193,6 +193,11 @@ func (s *Service) policiesOf(tx Tx, e Entity) ([]*policy.Policy, error) {
 		all = append(all, more...)
 	}
 	return all, nil
+}
+
+// inlineName is what decisions call an inline policy of e.
+func inlineName(e Entity, in Inline) string {
+	return fmt.Sprintf("inline policy %s of %s/%s", in.Name, e.Kind, e.Name)
 }
 
 // managed is the managed policy arn, parsed.

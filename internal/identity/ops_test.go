@@ -43,6 +43,12 @@ func fill(in any, name string) any {
 			f.Set(reflect.ValueOf(new("v1")))
 		case "Password", "OldPassword", "NewPassword":
 			f.Set(reflect.ValueOf(new("Correct-Horse-1")))
+		case "Arn":
+			f.Set(reflect.ValueOf(new("arn:aws:iam::" + string(accountA) + ":user/" + name)))
+		case "JobId":
+			f.Set(reflect.ValueOf(new("00000000-0000-4000-8000-000000000000")))
+		case "ServiceNamespace":
+			f.Set(reflect.ValueOf(new("kms")))
 		case "Tags":
 			f.Set(reflect.ValueOf([]types.Tag{{Key: new("k"), Value: new("v")}}))
 		case "TagKeys":

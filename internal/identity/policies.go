@@ -33,6 +33,9 @@ func policyPath(arn string) string {
 	return path[:strings.LastIndex(path, "/")+1]
 }
 
+// policyName is the name in a managed policy's ARN.
+func policyName(arn string) string { return arn[strings.LastIndex(arn, "/")+1:] }
+
 // isPolicyARN says whether arn names a managed policy.
 func isPolicyARN(arn string) bool {
 	a, err := cloud.ParseARN(arn)
@@ -83,6 +86,7 @@ func (r *request) policy(action, arn string, add more) (ManagedPolicy, error) {
 var onlyReads = map[string]bool{
 	"iam:GetPolicy": true, "iam:GetPolicyVersion": true, "iam:ListPolicyVersions": true,
 	"iam:ListPolicyTags": true, "iam:ListEntitiesForPolicy": true,
+	"iam:GenerateServiceLastAccessedDetails": true,
 }
 
 // uses counts to how many entities of the caller's account p is attached, and

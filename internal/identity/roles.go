@@ -36,7 +36,10 @@ func (r *request) wholeRole(e Entity) (*types.Role, error) {
 	}
 	boundary, err := r.boundary(e)
 	role.Tags, role.PermissionsBoundary = awsTags(e.Tags), awsBoundary(boundary)
-	role.RoleLastUsed = &types.RoleLastUsed{}
+	if err != nil {
+		return nil, err
+	}
+	role.RoleLastUsed, err = r.roleLastUsed(r, e.ID)
 	return role, err
 }
 

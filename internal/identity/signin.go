@@ -25,6 +25,9 @@ type SignIn struct {
 	From     cloud.Caller // what the request tells of its sender; it names nobody
 }
 
+// signInRegion is where passwords are used.
+const signInRegion cloud.Region = "us-east-1"
+
 // SignedIn is who has signed in.
 type SignedIn struct {
 	Caller     cloud.Caller
@@ -71,6 +74,7 @@ func (s *Service) SignIn(ctx context.Context, in SignIn) (SignedIn, error) {
 	if err != nil {
 		return SignedIn{}, err
 	}
+	s.usages.note(Usage{c.UserID, signInService, signInAction, now, signInRegion})
 	return SignedIn{Caller: c, MustChange: l.Reset}, nil
 }
 

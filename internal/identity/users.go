@@ -19,6 +19,10 @@ func (r *request) wholeUser(e Entity) (*types.User, error) {
 	boundary, err := r.boundary(e)
 	u := e.user()
 	u.Tags, u.PermissionsBoundary = awsTags(e.Tags), awsBoundary(boundary)
+	if err != nil {
+		return nil, err
+	}
+	u.PasswordLastUsed, err = r.passwordLastUsed(r, e.ID)
 	return u, err
 }
 
@@ -106,7 +110,11 @@ func (v *View) ListUsers(ctx context.Context, in *iam.ListUsersInput) (*iam.List
 	return out, v.read(ctx, func(r *request) error {
 		list, next, err := r.entities("iam:ListUsers", User, in.PathPrefix, p)
 		for _, e := range list {
-			out.Users = append(out.Users, *e.user())
+			u := e.user()
+			if u.PasswordLastUsed, err = r.passwordLastUsed(r, e.ID); err != nil {
+				return err
+			}
+			out.Users = append(out.Users, *u)
 		}
 		out.Marker, out.IsTruncated = next, next != nil
 		return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"borealis/internal/audit"
 	"borealis/internal/cloud"
 	"borealis/internal/clusters"
 	"borealis/internal/identity"
@@ -43,6 +44,17 @@ type principals struct{ *identity.Service }
 func (p principals) Role(ctx context.Context, arn string) (sessions.Role, error) {
 	r, err := p.Service.Role(ctx, arn)
 	return sessions.Role(r), err
+}
+
+// uses is the audit log for the gateway: it tells IAM of every call who made it.
+type uses struct {
+	*audit.Log
+	iam *identity.Service
+}
+
+func (u uses) Finish(c *audit.Call, o audit.Outcome) error {
+	u.iam.Used(c.Caller, c.Service, c.Operation, c.Time)
+	return u.Log.Finish(c, o)
 }
 
 // engines are PostgreSQL servers as clusters wants them.

@@ -24,7 +24,8 @@ const (
 	engineGrace  = 20 * time.Second
 )
 
-// usageEvery is how much of when keys were last used a crash may forget.
+// usageEvery is how much of when keys and principals were last used a crash may
+// forget.
 const usageEvery = 10 * time.Second
 
 // headroomSize is how many bytes of heap there are that nobody ever touches, and
@@ -154,7 +155,7 @@ func (s *Server) collect(ctx context.Context) {
 	}
 }
 
-// noteUsage writes down when keys were last used, every few seconds.
+// noteUsage writes down when keys and principals were last used, every few seconds.
 func (s *Server) noteUsage(ctx context.Context) error {
 	tick := time.NewTicker(usageEvery)
 	defer tick.Stop()
@@ -169,8 +170,10 @@ func (s *Server) noteUsage(ctx context.Context) error {
 }
 
 func (s *Server) writeUsage(ctx context.Context) {
-	if _, err := s.keys.WriteUsage(ctx); err != nil && ctx.Err() == nil {
-		s.cfg.Log.ErrorContext(ctx, "when keys were last used is not written down yet", "err", err)
+	_, err := s.keys.WriteUsage(ctx)
+	_, ierr := s.identity.WriteUsage(ctx)
+	if err := errors.Join(err, ierr); err != nil && ctx.Err() == nil {
+		s.cfg.Log.ErrorContext(ctx, "when keys and principals were last used is not written down yet", "err", err)
 	}
 }
 

@@ -222,7 +222,7 @@ func (s *Server) wire() {
 	s.gateway = gateway.New(gateway.Config{
 		Credentials: credentials{s.identity, sts},
 		Services:    services(s.keys, s.kmsOps(), s.clusters, s.identity, sts, trail.New(s.identity, s.audit, time.Now)),
-		Audit:       s.audit,
+		Audit:       uses{s.audit, s.identity},
 		Log:         s.cfg.Log,
 	})
 }
