@@ -133,18 +133,83 @@ func (d *Document) Remove(sid string) int {
 	return before - len(d.statements)
 }
 
-// String is the document, indented by two spaces. A document without statements
-// is no valid policy.
-func (d *Document) String() string {
-	members, place := d.members, d.place
-	if members == nil {
-		members, place = []rawMember{{"Version", json.RawMessage(`"` + version2012 + `"`)}}, 1
+// freeSid is sid, or sid and a number if there is a statement of that Sid.
+func (d *Document) freeSid(sid string) string {
+	taken := d.Sids()
+	name := sid
+	for n := 2; slices.Contains(taken, name); n++ {
+		name = fmt.Sprint(sid, n)
 	}
-	statements, _ := marshal(d.statements) // raw JSON that was read from JSON
-	if len(d.statements) == 0 {
-		statements = []byte("[]")
+	return name
+}
+
+// except adds a condition to the statement at i, as one more value where there
+// is such a condition already, and returns the statement.
+func (d *Document) except(i int, operator, key, value string) (json.RawMessage, error) {
+	quoted, err := marshal(value)
+	if err != nil {
+		return nil, err
 	}
-	members = slices.Insert(slices.Clone(members), place, rawMember{"Statement", statements})
+	path := []string{"Condition", operator, key}
+	statement, err := insert(d.statements[i], path, quoted)
+	if err != nil {
+		return nil, fmt.Errorf("change statement %d: %w", i, err)
+	}
+	d.statements = slices.Clone(d.statements)
+	d.statements[i] = statement
+	return statement, nil
+}
+
+// insert puts value into the object, or objects in objects, under path; beside
+// what is there already.
+func insert(object json.RawMessage, path []string, value json.RawMessage) (json.RawMessage, error) {
+	if len(path) == 0 {
+		return appendValue(object, value)
+	}
+	if object == nil {
+		object = json.RawMessage("{}")
+	}
+	var members []rawMember
+	found := false
+	err := eachMember(object, func(name string, was json.RawMessage) (err error) {
+		if name == path[0] {
+			found = true
+			was, err = insert(was, path[1:], value)
+		}
+		members = append(members, rawMember{name, was})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		inner, err := insert(nil, path[1:], value)
+		if err != nil {
+			return nil, err
+		}
+		members = append(members, rawMember{path[0], inner})
+	}
+	return writeObject(members), nil
+}
+
+// appendValue is was, a value or a list of them, with one more; nil is none.
+func appendValue(was, value json.RawMessage) (json.RawMessage, error) {
+	var list []json.RawMessage
+	switch {
+	case was == nil:
+		return value, nil
+	case was[0] != '[':
+		list = []json.RawMessage{was}
+	default:
+		if err := json.Unmarshal(was, &list); err != nil {
+			return nil, err
+		}
+	}
+	return marshal(append(list, value))
+}
+
+// writeObject is an object of members in their order.
+func writeObject(members []rawMember) json.RawMessage {
 	var b bytes.Buffer
 	b.WriteByte('{')
 	for i, m := range members {
@@ -157,9 +222,25 @@ func (d *Document) String() string {
 		b.Write(m.value)
 	}
 	b.WriteByte('}')
+	return b.Bytes()
+}
+
+// String is the document, indented by two spaces. A document without statements
+// is no valid policy.
+func (d *Document) String() string {
+	members, place := d.members, d.place
+	if members == nil {
+		members, place = []rawMember{{"Version", json.RawMessage(`"` + version2012 + `"`)}}, 1
+	}
+	statements, _ := marshal(d.statements) // raw JSON that was read from JSON
+	if len(d.statements) == 0 {
+		statements = []byte("[]")
+	}
+	members = slices.Insert(slices.Clone(members), place, rawMember{"Statement", statements})
+	text := writeObject(members)
 	var out bytes.Buffer
-	if err := json.Indent(&out, b.Bytes(), "", "  "); err != nil {
-		return b.String()
+	if err := json.Indent(&out, text, "", "  "); err != nil {
+		return string(text)
 	}
 	return out.String()
 }
