@@ -174,7 +174,7 @@ func (v *View) replicaOf(ctx context.Context, t target, in *kms.ReplicateKeyInpu
 		Created: v.now(), State: Enabled, Manager: t.Manager, Description: str(in.Description),
 		Spec: t.Spec, Usage: t.Usage, Origin: t.Origin,
 		MultiRegion: t.MultiRegion.with(v.caller.Region), Rotation: t.Rotation,
-		Current: t.Current, Naming: t.Naming,
+		Current: t.Current,
 	}
 	c := specContext(k.Spec, k.Usage, k.Origin, true)
 	c["kms:MultiRegionKeyType"] = []string{string(types.MultiRegionKeyTypeReplica)}
@@ -235,6 +235,7 @@ func (s *Service) addReplica(tx *change, primary, r Key) error {
 	if err := s.recordSharing(&r, r.Created); err != nil {
 		return err
 	}
+	r.Naming = primary.Naming // as it is sealed now
 	if err := tx.addKey(r); err != nil {
 		return err
 	}
@@ -294,7 +295,7 @@ func (v *View) relative(s string) (Ref, bool) {
 	}
 	arn, err := cloud.ParseARN(s)
 	id, isKey := strings.CutPrefix(arn.Resource, "key/")
-	if err != nil || arn.Service != "kms" || arn.Region == v.caller.Region || !isKey || !isKeyID(id) {
+	if err != nil || arn.Partition != cloud.Partition || arn.Service != "kms" || arn.Region == v.caller.Region || !isKey || !isKeyID(id) {
 		return Ref{}, false
 	}
 	return Ref{Place{arn.Account, v.caller.Region}, id}, true

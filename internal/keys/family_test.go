@@ -68,6 +68,8 @@ func TestFamilyDecrypts(t *testing.T) {
 	east.mayNot("decrypt by the primary's ARN", wrong, err)
 	_, err = east.ReEncrypt(t.Context(), &kms.ReEncryptInput{CiphertextBlob: blob, SourceKeyId: key, DestinationKeyId: there})
 	east.mayNot("re-encrypt by the primary's ARN", wrong, err)
+	_, err = east.Decrypt(t.Context(), &kms.DecryptInput{CiphertextBlob: blob, KeyId: new(strings.Replace(*key, "arn:aws:", "arn:aws-cn:", 1))})
+	east.mayNot("decrypt by the ARN of another partition", "InvalidArnException", err)
 	north := ann.at("eu-north-1")
 	_, err = north.Decrypt(t.Context(), &kms.DecryptInput{CiphertextBlob: blob, KeyId: key})
 	north.mayNot("decrypt where there is no replica", "NotFoundException: Invalid arn eu-north-1", err)

@@ -87,6 +87,13 @@ func fill(t *testing.T, cfg server.Config, s *server.Server) *sealedWorld {
 	if _, err := kms.NewFromConfig(root).CreateKey(ctx, &kms.CreateKeyInput{Origin: kmstypes.OriginTypeExternal}); err != nil {
 		t.Fatal(err)
 	}
+	family, err := kms.NewFromConfig(root).CreateKey(ctx, &kms.CreateKeyInput{MultiRegion: new(true)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kms.NewFromConfig(root).ReplicateKey(ctx, &kms.ReplicateKeyInput{KeyId: family.KeyMetadata.KeyId, ReplicaRegion: new("ap-east-1")}); err != nil {
+		t.Fatal(err)
+	}
 	_, err = kms.NewFromConfig(root).CreateCustomKeyStore(ctx, &kms.CreateCustomKeyStoreInput{
 		CustomKeyStoreName: new("store"), CustomKeyStoreType: "EXTERNAL_KEY_STORE", XksProxyConnectivity: "VPC_ENDPOINT_SERVICE",
 		XksProxyUriEndpoint: new("https://xks.example.com"), XksProxyUriPath: new("/kms/xks/v1"),
