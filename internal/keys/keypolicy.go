@@ -3,6 +3,7 @@ package keys
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -45,6 +46,9 @@ func defaultPolicy(a cloud.AccountID) string {
 func (v *View) keepPolicy(ctx context.Context, k *Key, text string, bypass bool) (string, error) {
 	if len(text) > maxPolicy {
 		return "", limitExceeded("The key policy is longer than %d bytes.", maxPolicy)
+	}
+	if !json.Valid([]byte(text)) {
+		return "", &types.MalformedPolicyDocumentException{}
 	}
 	if _, err := policy.ResourceKind.Parse("key policy", text); err != nil {
 		return "", malformedPolicy(sentence(err))

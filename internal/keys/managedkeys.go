@@ -21,7 +21,7 @@ type managed struct {
 
 // A use is a statement that lets in whoever comes through a service.
 type use struct {
-	sid       string // "" for none: AWS has the one before twice, which it lets nobody else do
+	sid       string
 	service   string // without its Region: "rds"
 	everyArea bool   // in every Region
 	actions   string
@@ -110,7 +110,7 @@ var managedKeys = map[string]managed{
 	"alias/aws/s3":           through("s3", "S3", "auto-s3-2", "S3 objects", reading),
 	"alias/aws/secretsmanager": through("secretsmanager", "AWS Secrets Manager", "auto-secretsmanager-2", "Secrets Manager data",
 		`"kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:CreateGrant", "kms:DescribeKey"`).
-		and(use{service: "secretsmanager", everyArea: true, actions: `"kms:GenerateDataKey*"`}),
+		and(use{sid: throughSid("AWS Secrets Manager"), service: "secretsmanager", everyArea: true, actions: `"kms:GenerateDataKey*"`}),
 	"alias/aws/sns":        through("sns", "SNS", "auto-sns-1", "SNS data", publishing),
 	"alias/aws/sqs":        through("sqs", "SQS", "auto-sqs-1", "SQS messages", granting).sid("Allow access through Simple Queue Service (SQS) for all principals in the account that are authorized to use SQS"),
 	"alias/aws/ssm":        through("ssm", "SSM", "auto-ssm-1", "SSM parameters", reading),
@@ -170,10 +170,8 @@ func statementText(sid, kind, who, actions, condition string) string {
 	if strings.Contains(actions, ",") {
 		actions = "[ " + actions + " ]"
 	}
-	if sid != "" {
-		sid = fmt.Sprintf("\n    \"Sid\" : %q,", sid)
-	}
-	return fmt.Sprintf(`{%s
+	return fmt.Sprintf(`{
+    "Sid" : %q,
     "Effect" : "Allow",
     "Principal" : {
       "%s" : "%s"

@@ -16,7 +16,7 @@ func (k Kind) check(d draft) error {
 	if err := k.each(d, checkLegacy, checkPrincipal, checkSid); err != nil {
 		return err
 	}
-	if err := checkSidsDiffer(d); err != nil {
+	if err := k.checkSidsDiffer(d); err != nil {
 		return err
 	}
 	return k.each(d, checkActionThere, checkResourceThere, checkResources, checkActions)
@@ -92,11 +92,20 @@ func checkSid(k Kind, s *draftStatement) error {
 	return nil
 }
 
-func checkSidsDiffer(d draft) error {
+func repeatedSid(sid string) error {
+	return &Malformed{Sentence: "Statement IDs (SID) in a single policy must be unique.", Detail: sid}
+}
+
+// checkSidsDiffer lets resource policies have a Sid twice: those of KMS's own keys
+// do.
+func (k Kind) checkSidsDiffer(d draft) error {
+	if k == ResourceKind || k == AnyKind {
+		return nil
+	}
 	seen := map[string]bool{}
 	for _, s := range d.statements {
 		if s.sid != "" && seen[s.sid] {
-			return &Malformed{Sentence: "Statement IDs (SID) in a single policy must be unique.", Detail: s.sid}
+			return repeatedSid(s.sid)
 		}
 		seen[s.sid] = true
 	}

@@ -110,9 +110,12 @@ func sidOf(raw json.RawMessage) (sid string) {
 	return sid
 }
 
-// Append adds a statement at the end. It refuses what would make the document
-// malformed: a Sid that is there already, a principal that cannot be one.
+// Append adds a statement at the end. It refuses a Sid that is there already, and
+// what would make the document malformed, such as a principal that cannot be one.
 func (d *Document) Append(e Entry) error {
+	if e.Sid != "" && slices.Contains(d.Sids(), e.Sid) {
+		return fmt.Errorf("add statement %q: %w", e.Sid, repeatedSid(e.Sid))
+	}
 	raw, err := marshal(e)
 	if err != nil {
 		return fmt.Errorf("add statement %q: %w", e.Sid, err)

@@ -177,6 +177,7 @@ func TestKinds(t *testing.T) {
 		resource = `{'Sid':'Enable IAM User Permissions','Effect':'Allow','Principal':{'AWS':'arn:aws:iam::111122223333:root'},'Action':'kms:*','Resource':'*'}`
 		trust    = `{'Effect':'Allow','Principal':{'AWS':'111122223333','Service':['rds.amazonaws.com']},'Action':['sts:AssumeRole','sts:TagSession']}`
 		star     = `{'Effect':'Allow','Principal':'*','Action':'sts:AssumeRole'}`
+		named    = `{'Sid':'a','Effect':'Allow','Principal':{'AWS':'*'},'Action':'sts:AssumeRole','Resource':'*'}`
 		noAction = `{'Effect':'Allow','Principal':{'AWS':'*'},'Action':'kms:*'}`
 	)
 	for _, c := range []struct {
@@ -193,6 +194,8 @@ func TestKinds(t *testing.T) {
 		{policy.ResourceKind, trust, sources},
 		{policy.TrustKind, trust, ""},
 		{policy.TrustKind, inline, "Missing required field Principal"},
+		{policy.ResourceKind, named + "," + named, ""},
+		{policy.TrustKind, named + "," + named, sids},
 		{policy.TrustKind, star, `AssumeRolepolicy contained an invalid principal: "STAR":"*".`},
 		{policy.TrustKind, noAction, "AssumeRole policy may only specify STS AssumeRole actions."},
 		{policy.TrustKind, `{'Effect':'Allow','Principal':{'AWS':'*'},'Action':'sts:AssumeRole','Resource':'*'}`, "Has prohibited field Resource"},
