@@ -49,9 +49,12 @@ type conditions struct {
 	view   *View
 	target target
 	ask    ask
-	asked  policy.Context // what follows from the request; nil until a policy asks
+	asked  policy.Conditions // what follows from the request; nil until a policy asks
 	one    [1]string
 }
+
+// fewPairs is how many pairs of an encryption context are looked at one by one.
+const fewPairs = 16
 
 // conditions are those of a, which is about t.
 func (v *View) conditions(t target, a ask) policy.Conditions {
@@ -65,7 +68,7 @@ func (c *conditions) Condition(name string) (values []string, found bool) {
 		c.one[0] = string(c.view.caller.Account)
 		return c.one[:], c.one[0] != ""
 	}
-	if key, is := strings.CutPrefix(name, "kms:encryptioncontext:"); is && c.ask.context == nil {
+	if key, is := strings.CutPrefix(name, "kms:encryptioncontext:"); is && c.ask.context == nil && len(c.ask.encryption) <= fewPairs {
 		n := 0
 		for k, value := range c.ask.encryption {
 			if policy.EqualFold(k, key) {
@@ -78,7 +81,7 @@ func (c *conditions) Condition(name string) (values []string, found bool) {
 		}
 	}
 	if c.asked == nil {
-		c.asked = c.view.asked(c.target, c.ask)
+		c.asked = c.view.asked(c.target, c.ask).Indexed()
 	}
 	if values, found = c.asked.Condition(name); !found && c.target.loaded != nil {
 		values, found = c.target.context.Condition(name)

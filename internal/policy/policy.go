@@ -115,6 +115,28 @@ func (c Context) Condition(name string) (all []string, found bool) {
 	return all, found
 }
 
+// Indexed answers as c does, and for a large one without looking at every name:
+// who chooses how many there are does not choose how long a decision takes.
+func (c Context) Indexed() Conditions {
+	if len(c) <= 32 {
+		return c
+	}
+	out := make(indexed, len(c))
+	for n, v := range c {
+		low := lowered(n)
+		out[low] = append(out[low], v...)
+	}
+	return out
+}
+
+// indexed are condition keys by their names in lower case.
+type indexed map[string][]string
+
+func (c indexed) Condition(name string) (values []string, found bool) {
+	values, found = c[name]
+	return values, found
+}
+
 // A Policy is a parsed document, indexed for matching. It is immutable and may
 // be used by many goroutines at once.
 type Policy struct {
