@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
@@ -115,17 +116,17 @@ func (v *View) addCaller(c policy.Context) {
 	}
 }
 
-// maxContext is how many bytes the names and values of an encryption context may
-// have together: as many as the 8,192 characters that AWS is said to take can be.
-const maxContext = 4 * 8192
+// maxContext is how many characters the names and values of an encryption context
+// may have together: as many as AWS is said to take.
+const maxContext = 8192
 
 func checkContextSize(encryption map[string]string) error {
 	n := 0
 	for k, value := range encryption {
-		n += len(k) + len(value)
+		n += utf8.RuneCountInString(k) + utf8.RuneCountInString(value)
 	}
 	if n > maxContext {
-		return invalid("The encryption context is longer than %d bytes.", maxContext)
+		return invalid("The encryption context is longer than %d characters.", maxContext)
 	}
 	return nil
 }

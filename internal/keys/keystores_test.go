@@ -633,7 +633,7 @@ func TestWhatTheProxyHears(t *testing.T) {
 	if !slices.Equal(w.xks.calls, want) {
 		t.Errorf("calls:\n got %v\nwant %v", w.xks.calls, want)
 	}
-	long := map[string]string{"k": strings.Repeat("x", 9000)}
+	long := map[string]string{"k": strings.Repeat("é", 5000)}
 	blob = must(ann.encrypt(m.Arn, long))(t)
 	if len(w.xks.data) != 64 {
 		t.Errorf("%d bytes of associated data for a long context", len(w.xks.data))

@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -253,7 +254,7 @@ func (c *condition) wanted(r *request) []string {
 	wanted := make([]string, len(c.values))
 	for i, v := range c.values {
 		wanted[i] = v.text
-		if g, ok := v.tmpl.expand(r); ok && v.tmpl.pieces != nil {
+		if g, ok := v.tmpl.expand(r, math.MaxInt); ok && v.tmpl.pieces != nil {
 			wanted[i] = fmt.Sprintf("%s (here %s)", v.text, g.text())
 		}
 	}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"iter"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -46,9 +47,13 @@ func (g glob) any() bool {
 
 // match reports whether all of s fits g, with regard to case. It takes time
 // proportional to len(g)+len(s), and no memory, but for what stands between two *
-// and has a ? in it: that takes a pass over s for every 64 characters, so that all
-// of it is no more than len(s) * (2 + len(g)/64) steps.
+// and has a ? in it: that takes a pass over s for every 64 characters, or for every
+// ?, whichever are fewer. So all of it is no more than len(s) * (2 + len(g)/64)
+// steps, and long values of variables do not make it longer.
 func (g glob) match(s string) bool {
+	if g.least() > len(s) {
+		return false
+	}
 	head, rest, found := strings.Cut(string(g), "\xff")
 	n, ok := glob(head).begins(s)
 	if !found {
@@ -71,6 +76,9 @@ func (g glob) match(s string) bool {
 		s, rest = s[end:], after
 	}
 }
+
+// least is how many bytes g takes at least: a ? takes one or more.
+func (g glob) least() int { return len(g) - strings.Count(string(g), "\xff") }
 
 // begins reports whether s begins with g, which has no *, and how much of s that is.
 func (g glob) begins(s string) (n int, ok bool) {
@@ -116,6 +124,12 @@ func (g glob) find(s string) int {
 		}
 		return -1
 	}
+	if len(g) > len(s) {
+		return -1
+	}
+	if strings.Count(string(g), "\xfe") < len(g)/64 {
+		return g.findRuns(s)
+	}
 	// Of a piece of up to 64 characters, one word says at every place of s how much
 	// of the piece ends there (the Shift-And algorithm). Where a piece ends, the
 	// next has to begin: so that each pass takes one step for each character of s.
@@ -138,6 +152,69 @@ func (g glob) find(s string) int {
 		}
 		starts = next
 	}
+}
+
+// findRuns is find for long text with few ? in it: each run of text goes once over
+// s, with every place where what came before it can end.
+func (g glob) findRuns(s string) int {
+	at := make([]bool, len(s)+1) // by bytes of s, true where a character begins
+	for i := range s {
+		at[i] = true
+	}
+	at[len(s)] = true
+	for wild := true; wild; {
+		var run, rest string
+		run, rest, wild = strings.Cut(string(g), "\xfe")
+		at = after(at, run, s)
+		if g = glob(rest); wild {
+			at = afterOne(at, s)
+		}
+	}
+	return slices.Index(at, true)
+}
+
+// after are the places of s where run ends that begins at one of at (the algorithm
+// of Knuth, Morris and Pratt).
+func after(at []bool, run, s string) []bool {
+	if run == "" {
+		return at
+	}
+	border := make([]int, len(run)+1) // of each beginning of run, how much of its end begins run
+	for i, n := 1, 0; i < len(run); i++ {
+		for n > 0 && run[i] != run[n] {
+			n = border[n]
+		}
+		if run[i] == run[n] {
+			n++
+		}
+		border[i+1] = n
+	}
+	next := make([]bool, len(at))
+	for i, n := 0, 0; i < len(s); i++ {
+		for n > 0 && s[i] != run[n] {
+			n = border[n]
+		}
+		if s[i] == run[n] {
+			n++
+		}
+		if n == len(run) {
+			next[i+1] = at[i+1-n]
+			n = border[n]
+		}
+	}
+	return next
+}
+
+// afterOne are the places of s one character after at.
+func afterOne(at []bool, s string) []bool {
+	next := make([]bool, len(at))
+	for i, from := range at[:len(s)] {
+		if from {
+			_, w := utf8.DecodeRuneInString(s[i:])
+			next[i+w] = true
+		}
+	}
+	return next
 }
 
 // A piece64 is up to 64 characters of a glob without *, as bits: those characters,
@@ -313,19 +390,27 @@ func parseVariable(body string) (*variable, bool) {
 }
 
 // expand puts values in place of variables. ok is false if one has no value, or
-// several: such a text matches nothing. Wildcards in values are plain text.
-func (t *template) expand(r *request) (g glob, ok bool) {
+// several, or if what comes out fits no text of most bytes: such a text matches
+// nothing. Wildcards in values are plain text.
+func (t *template) expand(r *request, most int) (g glob, ok bool) {
 	if t.pieces == nil {
 		return t.glob, true
 	}
 	// Find out whether all have values before building anything: in a statement
 	// about other principals they often have none.
+	least := 0
 	for i := range t.pieces {
 		if v := t.pieces[i].variable; v != nil {
-			if _, ok := v.value(r); !ok {
+			text, ok := v.value(r)
+			if !ok {
 				return "", false
 			}
+			least += len(text)
 		}
+		least += t.pieces[i].glob.least()
+	}
+	if least > most {
+		return "", false
 	}
 	var b strings.Builder
 	for i := range t.pieces {
@@ -352,7 +437,7 @@ func (v *variable) value(r *request) (string, bool) {
 
 // match reports whether s fits the template as request r fills it.
 func (t *template) match(r *request, s string) bool {
-	g, ok := t.expand(r)
+	g, ok := t.expand(r, len(s))
 	return ok && g.match(s)
 }
 

@@ -53,6 +53,11 @@ func TestGlobIsNotQuadratic(t *testing.T) {
 			t.Error("matched")
 		}
 	}
+	for range 1000 { // patterns that a variable makes this long
+		if toGlob("*?" + strings.Repeat("a", 8_000) + "c*").match(strings.Repeat("a", 24_000)) {
+			t.Error("matched")
+		}
+	}
 	for _, part := range []string{strings.Repeat("a?", 15_000) + "b", strings.Repeat("a?a*", 7_500) + "?b"} {
 		if toGlob("*" + part + "*").match(strings.Repeat("a", 64<<10)) {
 			t.Error("matched")
@@ -83,6 +88,9 @@ func TestFindAgreesWithTrying(t *testing.T) {
 		}
 		if got := g.find(s); got != want {
 			t.Fatalf("%q in %q ends at %d, want %d", g.text(), s, got, want)
+		}
+		if got := g.findRuns(s); got != want {
+			t.Fatalf("run by run, %q in %q ends at %d, want %d", g.text(), s, got, want)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // A comparison is what an operator does to one value of the request and one of
@@ -127,7 +128,11 @@ func (t *template) literal() {
 func (v *value) accepts(r *request, op operator, got string) bool {
 	switch op.compare {
 	case stringEquals, stringFold:
-		want, ok := v.tmpl.expand(r)
+		most := len(got)
+		if op.compare == stringFold {
+			most *= utf8.UTFMax // in another case a character may take more bytes
+		}
+		want, ok := v.tmpl.expand(r, most)
 		if op.compare == stringFold {
 			return ok && strings.EqualFold(string(want), got)
 		}
