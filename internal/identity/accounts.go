@@ -193,6 +193,9 @@ func (r *request) summary(a cloud.AccountID) (map[string]int32, error) {
 		"VersionsPerPolicyQuota": maxVersions, "AssumeRolePolicySizeQuota": maxTrust,
 		"UserPolicySizeQuota": int32(maxInline[User]), "RolePolicySizeQuota": int32(maxInline[Role]), "GroupPolicySizeQuota": int32(maxInline[Group]),
 		"AttachedPoliciesPerUserQuota": int32(maxAttached[User].max), "AttachedPoliciesPerRoleQuota": int32(maxAttached[Role].max), "AttachedPoliciesPerGroupQuota": int32(maxAttached[Group].max),
+		"AccountSigningCertificatesPresent": 0, "AccountPasswordPresent": 0, "AccountMFAEnabled": 0, "GlobalEndpointTokenVersion": 1,
+		"GroupsPerUserQuota": maxGroups, "InstanceProfilesQuota": maxProfiles, "PolicyVersionsInUseQuota": 10000,
+		"ServerCertificates": 0, "ServerCertificatesQuota": 20, "SigningCertificatesPerUserQuota": 2, "AccountAccessKeysPresent": 0,
 		"UsersQuota": int32(quota[User].max), "RolesQuota": int32(quota[Role].max), "GroupsQuota": int32(quota[Group].max),
 	}
 	for k, name := range map[Kind]string{User: "Users", Role: "Roles", Group: "Groups"} {
@@ -206,10 +209,34 @@ func (r *request) summary(a cloud.AccountID) (map[string]int32, error) {
 	if err != nil {
 		return nil, err
 	}
-	m["Policies"] = int32(len(policies))
+	m["Policies"], m["PolicyVersionsInUse"] = int32(len(policies)), 0
+	for _, p := range policies {
+		m["PolicyVersionsInUse"] += int32(len(p.Versions))
+	}
+	if err := r.countItems(a, m); err != nil {
+		return nil, err
+	}
 	keys, err := r.Keys(string(a))
 	if len(keys) > 0 {
 		m["AccountAccessKeysPresent"] = 1
 	}
 	return m, err
+}
+
+// countItems counts what there is beside principals, keys and policies.
+func (r *request) countItems(a cloud.AccountID, m map[string]int32) error {
+	m["MFADevicesInUse"], m["Providers"] = 0, 0
+	for k, name := range map[ItemKind]string{DeviceItem: "MFADevices", ProfileItem: "InstanceProfiles", OIDCItem: "Providers", SAMLItem: "Providers"} {
+		all, err := r.Items(a, k)
+		if err != nil {
+			return err
+		}
+		m[name] += int32(len(all))
+		for _, i := range all {
+			if k == DeviceItem && i.Owner != "" {
+				m["MFADevicesInUse"]++
+			}
+		}
+	}
+	return nil
 }

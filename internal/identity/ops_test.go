@@ -43,6 +43,12 @@ func fill(in any, name string) any {
 			f.Set(reflect.ValueOf(new("v1")))
 		case "Password", "OldPassword", "NewPassword":
 			f.Set(reflect.ValueOf(new("Correct-Horse-1")))
+		case "SerialNumber":
+			f.Set(reflect.ValueOf(new("arn:aws:iam::" + string(accountA) + ":mfa/" + name)))
+		case "VirtualMFADeviceName":
+			f.Set(reflect.ValueOf(&name))
+		case "AuthenticationCode1", "AuthenticationCode2":
+			f.Set(reflect.ValueOf(new("123456")))
 		case "Arn":
 			f.Set(reflect.ValueOf(new("arn:aws:iam::" + string(accountA) + ":user/" + name)))
 		case "JobId":
@@ -67,6 +73,7 @@ func TestEveryOpIsAuthorized(t *testing.T) {
 	must(root.CreateGroup(ctx, &iam.CreateGroupInput{GroupName: new("there")}))(t)
 	must(root.CreateRole(ctx, &iam.CreateRoleInput{RoleName: new("there"), AssumeRolePolicyDocument: new(trustsA)}))(t)
 	must(root.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: new("there"), PolicyDocument: new(anything)}))(t)
+	must(root.CreateVirtualMFADevice(ctx, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: new("there")}))(t)
 	eve := w.user(accountA, "eve", "")
 	foreign := w.user(accountB, "fay", anything)
 	before := must(root.GetAccountSummary(ctx, nil))(t).SummaryMap

@@ -75,6 +75,9 @@ func fill(t *testing.T, cfg server.Config, s *server.Server) *sealedWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := people.CreateVirtualMFADevice(ctx, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: new("phone")}); err != nil {
+		t.Fatal(err)
+	}
 	w.user = server.Account{AccessKeyID: *key.AccessKey.AccessKeyId, SecretAccessKey: *key.AccessKey.SecretAccessKey}
 	session, err := sts.NewFromConfig(client(url, w.user.AccessKeyID, w.user.SecretAccessKey, "")).GetSessionToken(ctx, &sts.GetSessionTokenInput{})
 	if err != nil {
@@ -160,7 +163,7 @@ func (w *sealedWorld) check(t *testing.T, s *server.Server, cfg server.Config, w
 		t.Errorf("the grant's token: %v", err)
 	}
 	status, err := s.Seal(ctx)
-	if err != nil || status.Next != "" || len(status.Sealed) != 1 || status.Sealed[0].RootKey != status.RootKey || status.Sealed[0].Secrets < 7 {
+	if err != nil || status.Next != "" || len(status.Sealed) != 1 || status.Sealed[0].RootKey != status.RootKey || status.Sealed[0].Secrets < 8 {
 		t.Errorf("sealed: %+v, %v", status, err)
 	}
 	if left, err := os.ReadDir(filepath.Dir(cfg.RootKey)); err != nil || len(left) != 1 {

@@ -52,7 +52,19 @@ func (v *View) AssumeRole(ctx context.Context, in *sts.AssumeRoleInput) (*sts.As
 	if err != nil {
 		return nil, err
 	}
-	if err := v.authorizeAssume(ctx, role, in, s); err != nil {
+	// The role's trust policy may ask for a second factor; the role's session, as on
+	// AWS, does not say that there was one.
+	mfa, err := v.secondFactor(ctx, "sts:AssumeRole", role.ARN, in.SerialNumber, in.TokenCode)
+	if err != nil {
+		return nil, err
+	}
+	asking := v
+	if mfa {
+		c := v.caller
+		c.MFA, c.TokenIssued = true, v.Now()
+		asking = v.As(c)
+	}
+	if err := asking.authorizeAssume(ctx, role, in, s); err != nil {
 		return nil, err
 	}
 	return v.assume(ctx, role, in, s)
@@ -137,9 +149,6 @@ func (v *View) authorizeAssume(ctx context.Context, role Role, in *sts.AssumeRol
 		if err := v.authorize(ctx, q); err != nil {
 			return err
 		}
-	}
-	if in.SerialNumber != nil || in.TokenCode != nil { // nobody here has a device
-		return v.refused("sts:AssumeRole", role.ARN, "MultiFactorAuthentication failed with invalid MFA one time pass code. ")
 	}
 	return nil
 }

@@ -32,27 +32,45 @@ func (v *View) GetCallerIdentity(context.Context, *sts.GetCallerIdentityInput) (
 	}, nil
 }
 
-// GetSessionToken makes a session of the user or root user that the caller is.
-// It needs no permission; it needs long-term credentials.
-func (v *View) GetSessionToken(_ context.Context, in *sts.GetSessionTokenInput) (*sts.GetSessionTokenOutput, error) {
+// GetSessionToken makes a session of the user or root user that the caller is,
+// with a second factor if the caller shows a code of its MFA device. It needs no
+// permission; it needs long-term credentials.
+func (v *View) GetSessionToken(ctx context.Context, in *sts.GetSessionTokenInput) (*sts.GetSessionTokenOutput, error) {
 	if !v.caller.TokenIssued.IsZero() || v.caller.Kind == cloud.AssumedRole {
 		return nil, v.refused("sts:GetSessionToken", "*", "Cannot call GetSessionToken with session credentials")
-	}
-	if in.SerialNumber != nil || in.TokenCode != nil { // nobody here has a device
-		return nil, v.refused("sts:GetSessionToken", "*", "MultiFactorAuthentication failed with invalid MFA one time pass code. ")
-	}
-	if err := v.free("sts:GetSessionToken"); err != nil {
-		return nil, err
 	}
 	duration, err := v.ownDuration(in.DurationSeconds)
 	if err != nil {
 		return nil, err
 	}
-	credentials, err := v.issue(v.caller.Account, session{Principal: v.caller.UserID}, duration)
+	mfa, err := v.secondFactor(ctx, "sts:GetSessionToken", "*", in.SerialNumber, in.TokenCode)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.free("sts:GetSessionToken"); err != nil {
+		return nil, err
+	}
+	credentials, err := v.issue(v.caller.Account, session{Principal: v.caller.UserID, MFA: mfa}, duration)
 	if err != nil {
 		return nil, err
 	}
 	return &sts.GetSessionTokenOutput{Credentials: credentials}, nil
+}
+
+// secondFactor says whether the caller shows a second factor. What is shown and
+// wrong is refused.
+func (v *View) secondFactor(ctx context.Context, action, on string, serial, code *string) (bool, error) {
+	switch {
+	case serial == nil && code == nil:
+		return false, nil
+	case serial == nil || code == nil:
+		return false, v.refused(action, on, "MultiFactorAuthentication failed, must provide both MFA serial number and one time pass code. ")
+	}
+	good, err := v.Principals.SecondFactor(ctx, v.caller.UserID, *serial, *code)
+	if err == nil && !good {
+		err = v.refused(action, on, "MultiFactorAuthentication failed with invalid MFA one time pass code. ")
+	}
+	return good, err
 }
 
 // ownDuration is how long a session of the caller itself is to last.

@@ -34,6 +34,9 @@ type Principals interface {
 	// PolicyDocument is the text of the managed policy arn, which must be account
 	// a's or AWS's; else it is cloud.ErrNotFound.
 	PolicyDocument(ctx context.Context, a cloud.AccountID, arn string) (string, error)
+	// SecondFactor says whether code is what the MFA device called serial shows
+	// now, and belongs to the user with a unique id. A code is good once.
+	SecondFactor(ctx context.Context, user, serial, code string) (bool, error)
 }
 
 // A Role is what it takes to decide who may assume a role, and as whom.

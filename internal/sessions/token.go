@@ -36,6 +36,7 @@ type session struct {
 	Name        string `json:",omitempty"` // a role session's
 	Issued      int64  // seconds since 1970
 	Expires     int64  // likewise
+	MFA         bool   `json:",omitempty"` // made with a second factor
 
 	Policy         string            `json:",omitempty"` // session policy
 	PolicyARNs     []string          `json:",omitempty"` // managed session policies
@@ -110,6 +111,7 @@ func (s *Service) Credential(ctx context.Context, accessKeyID, token string) (st
 		return "", cloud.Caller{}, err
 	}
 	c.AccessKeyID, c.TokenIssued = accessKeyID, time.Unix(open.Issued, 0).UTC()
+	c.MFA = open.MFA
 	c.SourceIdentity, c.TransitiveTags = open.SourceIdentity, open.Transitive
 	c.Tags = override(c.Tags, open.Tags)
 	if c.Kind == cloud.AssumedRole {

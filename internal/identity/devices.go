@@ -1,0 +1,376 @@
+package identity
+
+import (
+	"context"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"rsc.io/qr"
+
+	"borealis/internal/cloud"
+)
+
+const (
+	seedSize   = 40 // bytes of a device's seed
+	maxDevices = 8  // of one user
+)
+
+// A device is a virtual MFA device: an app that computes codes from a seed, which
+// is the item's secret. It is stored, so its fields change only with a migration.
+type device struct {
+	Name    string
+	Path    string
+	Created time.Time
+	Enabled time.Time // for the item's owner; zero if it has none
+	Drift   int64     // steps that its clock is ahead
+	Used    int64     // the last step whose code was used; a code is good once
+	Tags    []Tag
+}
+
+func deviceARN(a cloud.AccountID, path, name string) string {
+	return cloud.NewARN("iam", "", a, "mfa"+path+name).String()
+}
+
+func noDevice(serial string) error {
+	return noSuchEntity("MFA Device with serial number %s does not exist.", serial)
+}
+
+func wrongCode() error {
+	return &types.InvalidAuthenticationCodeException{Message: new("Authentication code for device is not valid.")}
+}
+
+// CreateVirtualMFADevice makes a device and shows its seed, once, as text and as
+// the picture that apps read.
+func (v *View) CreateVirtualMFADevice(ctx context.Context, in *iam.CreateVirtualMFADeviceInput) (*iam.CreateVirtualMFADeviceOutput, error) {
+	tags, err := newTags(in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	seed := random(seedSize)
+	shown := base32.StdEncoding.EncodeToString(seed)
+	out := &iam.CreateVirtualMFADeviceOutput{}
+	return out, v.change(ctx, func(r *request) error {
+		d := device{Name: *in.VirtualMFADeviceName, Path: orRoot(in.Path), Created: r.Now().UTC()}
+		serial := deviceARN(r.caller.Account, d.Path, d.Name)
+		if err := r.authorize("iam:CreateVirtualMFADevice", resource{arn: serial, context: asked(nil, tags)}); err != nil {
+			return err
+		}
+		if d.Tags, err = merge(nil, tags); err != nil {
+			return err
+		}
+		a, err := r.Account(r.caller.Account)
+		if err != nil {
+			return err
+		}
+		i := Item{Account: a.ID, Kind: DeviceItem, ID: serial}
+		if i.Sealed, err = r.Sealer.Seal(seed, itemContext(i)); err != nil {
+			return fmt.Errorf("seal seed of %s: %w", serial, err)
+		}
+		err = addItem(r, i, d)
+		if errors.Is(err, cloud.ErrExists) {
+			return alreadyExists("MFA device already exists.")
+		}
+		if err != nil {
+			return err
+		}
+		picture, err := qr.Encode(otpauth(a, d, shown), qr.M)
+		if err != nil {
+			return fmt.Errorf("draw seed of %s: %w", serial, err)
+		}
+		out.VirtualMFADevice = &types.VirtualMFADevice{SerialNumber: &serial, Base32StringSeed: []byte(shown), QRCodePNG: picture.PNG(), Tags: awsTags(d.Tags)}
+		return nil
+	})
+}
+
+// otpauth is the URI that apps take a seed from.
+func otpauth(a Account, d device, seed string) string {
+	of := a.Alias
+	if of == "" {
+		of = string(a.ID)
+	}
+	return "otpauth://totp/" + url.PathEscape("Borealis:"+d.Name+"@"+of) + "?secret=" + seed + "&issuer=Borealis"
+}
+
+// DeleteVirtualMFADevice removes a device that is nobody's.
+func (v *View) DeleteVirtualMFADevice(ctx context.Context, in *iam.DeleteVirtualMFADeviceInput) (*iam.DeleteVirtualMFADeviceOutput, error) {
+	return &iam.DeleteVirtualMFADeviceOutput{}, v.change(ctx, func(r *request) error {
+		i, err := r.device("iam:DeleteVirtualMFADevice", *in.SerialNumber, nil)
+		if err != nil {
+			return err
+		}
+		if i.Owner != "" {
+			return deleteConflict("MFA VirtualDevice in use. Must deactivate first.")
+		}
+		return r.DeleteItem(i.Account, i.Kind, i.ID)
+	})
+}
+
+// device is the device with a serial number if the caller may do action to it.
+func (r *request) device(action, serial string, add more) (Item, error) {
+	return r.item(action, DeviceItem, serial, serial, noDevice(serial), add)
+}
+
+// deviceOf is a user's device if the caller may do action to the user.
+func (r *request) deviceOf(action, user, serial string) (Entity, device, Item, error) {
+	e, err := r.entity(action, User, user, nil)
+	if err != nil {
+		return e, device{}, Item{}, err
+	}
+	d, i, err := findItem[device](r, e.Account, DeviceItem, serial)
+	if err == nil && i.Owner != e.ID {
+		err = cloud.ErrNotFound
+	}
+	if errors.Is(err, cloud.ErrNotFound) {
+		err = noDevice(serial)
+	}
+	return e, d, i, err
+}
+
+// seed opens the seed of a device.
+func (s *Service) seed(i Item) ([]byte, error) {
+	seed, err := s.Sealer.Open(i.Sealed, itemContext(i))
+	if err != nil {
+		return nil, fmt.Errorf("open seed of %s: %w", i.ID, err)
+	}
+	return seed, nil
+}
+
+// sync sets d's clock by two codes in a row, neither of which was used before.
+func (r *request) sync(d device, i Item, first, second *string) error {
+	seed, err := r.seed(i)
+	if err != nil {
+		return err
+	}
+	step, ok := synchronize(seed, r.Now(), *first, *second)
+	if !ok || step-1 <= d.Used {
+		return wrongCode()
+	}
+	d.Drift, d.Used = step-stepAt(r.Now()), step
+	return putItem(r, i, d)
+}
+
+// EnableMFADevice makes a device a user's, who shows two codes in a row.
+func (v *View) EnableMFADevice(ctx context.Context, in *iam.EnableMFADeviceInput) (*iam.EnableMFADeviceOutput, error) {
+	return &iam.EnableMFADeviceOutput{}, v.change(ctx, func(r *request) error {
+		e, err := r.entity("iam:EnableMFADevice", User, *in.UserName, nil)
+		if err != nil {
+			return err
+		}
+		d, i, err := findItem[device](r, e.Account, DeviceItem, *in.SerialNumber)
+		if err != nil {
+			return orNoSuch(err, "MFA Device with serial number %s does not exist.", *in.SerialNumber)
+		}
+		if i.Owner != "" {
+			return alreadyExists("MFA Device is already in use.")
+		}
+		has, err := r.ItemsOf(e.ID, DeviceItem)
+		if err != nil {
+			return err
+		}
+		if len(has) >= maxDevices {
+			return limitExceeded("Cannot exceed quota for MFADevicesPerUser: %d", maxDevices)
+		}
+		i.Owner, d.Enabled = e.ID, r.Now().UTC()
+		return r.sync(d, i, in.AuthenticationCode1, in.AuthenticationCode2)
+	})
+}
+
+// ResyncMFADevice sets the clock of a user's device by two codes in a row.
+func (v *View) ResyncMFADevice(ctx context.Context, in *iam.ResyncMFADeviceInput) (*iam.ResyncMFADeviceOutput, error) {
+	return &iam.ResyncMFADeviceOutput{}, v.change(ctx, func(r *request) error {
+		_, d, i, err := r.deviceOf("iam:ResyncMFADevice", *in.UserName, *in.SerialNumber)
+		if err != nil {
+			return err
+		}
+		return r.sync(d, i, in.AuthenticationCode1, in.AuthenticationCode2)
+	})
+}
+
+// DeactivateMFADevice takes a device away from a user. The device stays, as
+// nobody's.
+func (v *View) DeactivateMFADevice(ctx context.Context, in *iam.DeactivateMFADeviceInput) (*iam.DeactivateMFADeviceOutput, error) {
+	name, err := self(v.caller, in.UserName)
+	if err != nil {
+		return nil, err
+	}
+	return &iam.DeactivateMFADeviceOutput{}, v.change(ctx, func(r *request) error {
+		_, d, i, err := r.deviceOf("iam:DeactivateMFADevice", name, *in.SerialNumber)
+		if err != nil {
+			return err
+		}
+		i.Owner, d.Enabled = "", time.Time{}
+		return putItem(r, i, d)
+	})
+}
+
+// GetMFADevice describes a user's device; without a name, the caller's.
+func (v *View) GetMFADevice(ctx context.Context, in *iam.GetMFADeviceInput) (*iam.GetMFADeviceOutput, error) {
+	name, err := self(v.caller, in.UserName)
+	if err != nil {
+		return nil, err
+	}
+	out := &iam.GetMFADeviceOutput{}
+	return out, v.read(ctx, func(r *request) error {
+		e, d, i, err := r.deviceOf("iam:GetMFADevice", name, *in.SerialNumber)
+		if err != nil {
+			return err
+		}
+		out.SerialNumber, out.UserName, out.EnableDate = &i.ID, &e.Name, &d.Enabled
+		return nil
+	})
+}
+
+// ListMFADevices lists the devices of a user; without a name, the caller's.
+func (v *View) ListMFADevices(ctx context.Context, in *iam.ListMFADevicesInput) (*iam.ListMFADevicesOutput, error) {
+	p, err := newPage(in.Marker, in.MaxItems)
+	if err != nil {
+		return nil, err
+	}
+	out := &iam.ListMFADevicesOutput{MFADevices: []types.MFADevice{}}
+	return out, v.read(ctx, func(r *request) error {
+		o, err := r.keyOwner("iam:ListMFADevices", in.UserName)
+		if err != nil {
+			return err
+		}
+		all, err := r.ItemsOf(o.id, DeviceItem)
+		if err != nil {
+			return err
+		}
+		some, next := cut(p, all, itemID)
+		for _, i := range some {
+			d, err := body[device](i)
+			if err != nil {
+				return err
+			}
+			out.MFADevices = append(out.MFADevices, types.MFADevice{SerialNumber: &i.ID, UserName: &o.name, EnableDate: &d.Enabled})
+		}
+		out.Marker, out.IsTruncated = next, next != nil
+		return nil
+	})
+}
+
+func itemID(i Item) string { return i.ID }
+
+// ListVirtualMFADevices lists the devices of the account by serial number.
+func (v *View) ListVirtualMFADevices(ctx context.Context, in *iam.ListVirtualMFADevicesInput) (*iam.ListVirtualMFADevicesOutput, error) {
+	p, err := newPage(in.Marker, in.MaxItems)
+	if err != nil {
+		return nil, err
+	}
+	out := &iam.ListVirtualMFADevicesOutput{VirtualMFADevices: []types.VirtualMFADevice{}}
+	return out, v.read(ctx, func(r *request) error {
+		if err := r.authorize("iam:ListVirtualMFADevices", resource{arn: deviceARN(r.caller.Account, "/", "")}); err != nil {
+			return err
+		}
+		all, err := r.Items(r.caller.Account, DeviceItem)
+		if err != nil {
+			return err
+		}
+		all = slices.DeleteFunc(all, func(i Item) bool {
+			return in.AssignmentStatus == types.AssignmentStatusTypeAssigned && i.Owner == "" ||
+				in.AssignmentStatus == types.AssignmentStatusTypeUnassigned && i.Owner != ""
+		})
+		some, next := cut(p, all, itemID)
+		for _, i := range some {
+			said, err := r.virtualDevice(i)
+			if err != nil {
+				return err
+			}
+			out.VirtualMFADevices = append(out.VirtualMFADevices, said)
+		}
+		out.Marker, out.IsTruncated = next, next != nil
+		return nil
+	})
+}
+
+// virtualDevice is a device in IAM's words, without its seed.
+func (r *request) virtualDevice(i Item) (types.VirtualMFADevice, error) {
+	out := types.VirtualMFADevice{SerialNumber: &i.ID}
+	if i.Owner == "" {
+		return out, nil
+	}
+	d, err := body[device](i)
+	if err != nil {
+		return out, err
+	}
+	e, err := r.EntityByID(i.Owner)
+	out.EnableDate, out.User = &d.Enabled, e.user()
+	return out, err
+}
+
+// SecondFactor says whether code is what the device of the user with a unique id
+// shows now. serial may be empty, for any of the user's devices. A code is good
+// once: what is asked again is refused.
+func (s *Service) SecondFactor(ctx context.Context, user, serial, code string) (bool, error) {
+	good := false
+	// Nothing that is remembered depends on it: the caches stay.
+	err := s.Store.Update(ctx, func(tx Tx) error {
+		good = false
+		all, err := tx.ItemsOf(user, DeviceItem)
+		for _, i := range all {
+			if serial != "" && i.ID != serial || good || err != nil {
+				continue
+			}
+			good, err = s.shows(tx, i, code)
+		}
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("check code of MFA device: %w", err)
+	}
+	return good, nil
+}
+
+// shows says whether a device shows code, and if so that it has been used.
+func (s *Service) shows(tx Tx, i Item, code string) (bool, error) {
+	d, err := body[device](i)
+	if err != nil {
+		return false, err
+	}
+	seed, err := s.seed(i)
+	if err != nil {
+		return false, err
+	}
+	at := stepAt(s.Now()) + d.Drift
+	for step := at - codeDrift; step <= at+codeDrift; step++ {
+		if step > d.Used && isCode(seed, step, code) {
+			d.Used = step
+			return true, putItem(tx, i, d)
+		}
+	}
+	return false, nil
+}
+
+// hasDevice says whether the user with a unique id has a second factor.
+func hasDevice(tx Tx, user string) (bool, error) {
+	all, err := tx.ItemsOf(user, DeviceItem)
+	return len(all) > 0, err
+}
+
+// TagMFADevice adds tags to a device, or replaces their values.
+func (v *View) TagMFADevice(ctx context.Context, in *iam.TagMFADeviceInput) (*iam.TagMFADeviceOutput, error) {
+	return &iam.TagMFADeviceOutput{}, v.tagItem(ctx, in.Tags, func(r *request, add more) (Item, error) {
+		return r.device("iam:TagMFADevice", *in.SerialNumber, add)
+	})
+}
+
+// UntagMFADevice removes tags from a device.
+func (v *View) UntagMFADevice(ctx context.Context, in *iam.UntagMFADeviceInput) (*iam.UntagMFADeviceOutput, error) {
+	return &iam.UntagMFADeviceOutput{}, v.untagItem(ctx, in.TagKeys, func(r *request, add more) (Item, error) {
+		return r.device("iam:UntagMFADevice", *in.SerialNumber, add)
+	})
+}
+
+// ListMFADeviceTags lists the tags of a device by key.
+func (v *View) ListMFADeviceTags(ctx context.Context, in *iam.ListMFADeviceTagsInput) (*iam.ListMFADeviceTagsOutput, error) {
+	tags, next, err := v.tagsOfItem(ctx, in.Marker, in.MaxItems, func(r *request, add more) (Item, error) {
+		return r.device("iam:ListMFADeviceTags", *in.SerialNumber, add)
+	})
+	return &iam.ListMFADeviceTagsOutput{Tags: tags, Marker: next, IsTruncated: next != nil}, err
+}

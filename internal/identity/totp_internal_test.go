@@ -1,0 +1,17 @@
+package identity
+
+import (
+	"testing"
+	"time"
+)
+
+// The last six digits of the codes in RFC 6238, appendix B.
+func TestCodes(t *testing.T) {
+	for at, want := range map[int64]string{
+		59: "287082", 1111111109: "081804", 1111111111: "050471", 1234567890: "005924", 2000000000: "279037", 20000000000: "353130",
+	} {
+		if got := codeOf([]byte("12345678901234567890"), stepAt(time.Unix(at, 0))); got != want {
+			t.Errorf("at %d: %s, want %s", at, got, want)
+		}
+	}
+}
