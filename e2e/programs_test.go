@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,7 +68,7 @@ func (s shell) fails(words string, input []byte, name string, args ...string) {
 
 // complaint is what a program that failed said on its standard error.
 func complaint(err error) string {
-	if exit, is := err.(*exec.ExitError); is {
+	if exit, is := errors.AsType[*exec.ExitError](err); is {
 		return err.Error() + ": " + string(exit.Stderr)
 	}
 	if err == nil {
