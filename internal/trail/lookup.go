@@ -40,12 +40,11 @@ func (v *View) LookupEvents(ctx context.Context, in *cloudtrail.LookupEventsInpu
 	if in.EventCategory == types.EventCategoryInsight { // of which there are none
 		return &cloudtrail.LookupEventsOutput{Events: []types.Event{}}, nil
 	}
-	select {
-	case v.reading <- struct{}{}:
-		defer func() { <-v.reading }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	done, err := v.turn(ctx, v.caller.Account)
+	if err != nil {
+		return nil, err
 	}
+	defer done()
 	return v.page(ctx, q)
 }
 

@@ -6,6 +6,7 @@ package trail
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/aws/smithy-go"
@@ -38,14 +39,45 @@ type Service struct {
 	Now      func() time.Time
 
 	reading chan struct{} // holds one value for each request that reads
+
+	mu    sync.Mutex
+	turns map[cloud.AccountID]chan struct{} // holds a value while the account reads
 }
 
-// maxReading is how many requests read the log at once; others wait.
+// maxReading is how many requests read the log at once; others wait. An account
+// has one of them at most, so that none keeps the others waiting.
 const maxReading = 2
 
 // New makes a Service.
 func New(p Policies, l Log, now func() time.Time) *Service {
-	return &Service{Policies: p, Log: l, Now: now, reading: make(chan struct{}, maxReading)}
+	return &Service{
+		Policies: p, Log: l, Now: now,
+		reading: make(chan struct{}, maxReading), turns: make(map[cloud.AccountID]chan struct{}),
+	}
+}
+
+// turn waits until account a may read the log, or ctx is done, and says what to
+// call after reading.
+func (s *Service) turn(ctx context.Context, a cloud.AccountID) (done func(), err error) {
+	s.mu.Lock()
+	own := s.turns[a]
+	if own == nil {
+		own = make(chan struct{}, 1)
+		s.turns[a] = own
+	}
+	s.mu.Unlock()
+	select {
+	case own <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	select {
+	case s.reading <- struct{}{}:
+		return func() { <-s.reading; <-own }, nil
+	case <-ctx.Done():
+		<-own
+		return nil, context.Cause(ctx)
+	}
 }
 
 // A View is the service as one caller sees it.

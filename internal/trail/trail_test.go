@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -198,6 +199,57 @@ func TestTokenOfWhatIsGone(t *testing.T) {
 	if err != nil || len(out.Events) != 0 || out.NextToken != nil {
 		t.Errorf("%+v, %v", out, err)
 	}
+}
+
+// A slowLog lets nobody read before it is told to.
+type slowLog struct {
+	trail.Log
+	asked chan struct{}
+	ready chan struct{}
+}
+
+func (l *slowLog) Read() (*audit.Reader, error) {
+	l.asked <- struct{}{}
+	<-l.ready
+	return l.Log.Read()
+}
+
+// However much one account looks up, the others get their turn.
+func TestTurns(t *testing.T) {
+	w := newWorld(t)
+	slow := &slowLog{w.log, make(chan struct{}), make(chan struct{})}
+	s := trail.New(w.Policies, slow, func() time.Time { return now })
+	var wg sync.WaitGroup
+	look := func(c cloud.Caller) {
+		wg.Go(func() {
+			if _, err := s.As(c).LookupEvents(t.Context(), &cloudtrail.LookupEventsInput{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range 10 {
+		look(user(accountA, "ann"))
+	}
+	<-slow.asked // one of ann's reads
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.As(user(accountA, "ann")).LookupEvents(ctx, &cloudtrail.LookupEventsInput{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("who hangs up while others of the account read: %v", err)
+	}
+	select {
+	case <-slow.asked:
+		t.Fatal("an account reads twice at once")
+	case <-time.After(50 * time.Millisecond):
+	}
+	look(user(accountB, "bob"))
+	<-slow.asked // and bob too, while she does
+	go func() {
+		for range slow.asked {
+		}
+	}()
+	close(slow.ready)
+	wg.Wait()
+	close(slow.asked)
 }
 
 // FuzzToken: no token makes a request fail in another way than AWS's.
