@@ -65,6 +65,9 @@ func exitStatus(ctx context.Context, err error) int {
 	if errors.Is(err, errCredentials) {
 		return exitCredentials
 	}
+	if errors.Is(err, errDenied) {
+		return exitDenied
+	}
 	if _, ok := errors.AsType[*share.DeniedError](err); ok {
 		return exitDenied
 	}
@@ -125,7 +128,7 @@ func newRoot() *cobra.Command {
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
-	root.AddCommand(newShare(), newServe(), newAccount(), newAudit(), newSeal(), newCompletion(), newVersion())
+	root.AddCommand(newShare(), newServe(), newAccount(), newAudit(), newExplain(), newSeal(), newCompletion(), newVersion())
 	return group(root)
 }
 
