@@ -40,7 +40,8 @@ type Module struct {
 	initialized bool // by this Module
 
 	mu     sync.Mutex
-	tokens map[string]*token // by label
+	tokens map[string]*token // by label; those that were used
+	others token             // for questions about any other label, of which there is no end
 }
 
 // A token is what the Module remembers of one.
@@ -63,7 +64,7 @@ func Open(path string) (*Module, error) {
 	if ctx == nil {
 		return nil, fmt.Errorf("PKCS#11 module %s: not a PKCS#11 library that can be loaded", path)
 	}
-	m := &Module{path: path, ctx: ctx, tokens: make(map[string]*token)}
+	m := &Module{path: path, ctx: ctx, tokens: make(map[string]*token), others: token{busy: make(chan struct{}, perToken)}}
 	switch err := ctx.Initialize(); {
 	case err == nil:
 		m.initialized = true
@@ -93,6 +94,16 @@ func (m *Module) Close() error {
 	return nil
 }
 
+// asked is the token of this name, if it was ever used, or what stands for others.
+func (m *Module) asked(label string) *token {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if t := m.tokens[label]; t != nil {
+		return t
+	}
+	return &m.others
+}
+
 func (m *Module) token(label string) *token {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -107,7 +118,7 @@ func (m *Module) token(label string) *token {
 // Check says whether there is a token of this name that can hold keys. If the
 // token shows certificates, anchor, in DER, must be one of them.
 func (m *Module) Check(ctx context.Context, label string, anchor []byte) error {
-	_, err := within(ctx, m.token(label), func() (struct{}, error) {
+	_, err := within(ctx, m.asked(label), func() (struct{}, error) {
 		slot, err := m.find(label)
 		if err != nil {
 			return struct{}{}, err

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -356,5 +357,19 @@ func TestCancelled(t *testing.T) {
 func TestOpenWrongModule(t *testing.T) {
 	if _, err := hsm.Open(filepath.Join(t.TempDir(), "none.so")); err == nil {
 		t.Error("a module that is not there was opened")
+	}
+}
+
+// Anybody may ask for tokens that are not there, as often as they like: nothing of
+// that stays.
+func TestUnknownTokensAreForgotten(t *testing.T) {
+	m := open(t, softHSM(t))
+	for i := range 100 {
+		if err := m.Check(t.Context(), fmt.Sprintf("cluster-%d", i), nil); kind(err) != hsm.NotFound {
+			t.Fatal(err)
+		}
+	}
+	if n := m.Remembered(); n != 0 {
+		t.Errorf("%d tokens are remembered", n)
 	}
 }
