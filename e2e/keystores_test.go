@@ -235,10 +235,12 @@ func TestBrokenProxies(t *testing.T) {
 		wrong http.HandlerFunc
 		want  string
 	}{
-		"garbage":      {answers(200, "\x00garbage"), interpret},
-		"500":          {answers(500, "<html>"), interpret},
-		"503":          {answers(503, `{"errorName":"DependencyTimeoutException"}`), "The external key store proxy did not respond to the request in the time allotted."},
-		"redirect":     {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, s.Endpoint, 307) }, interpret},
+		"garbage": {answers(200, "\x00garbage"), interpret},
+		"500":     {answers(500, "<html>"), interpret},
+		"503":     {answers(503, `{"errorName":"DependencyTimeoutException"}`), "The external key store proxy did not respond to the request in the time allotted."},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, s.Endpoint, http.StatusTemporaryRedirect)
+		}, interpret},
 		"oversized":    {answers(200, `{"plaintext":"`+strings.Repeat("A", 1<<20)+`"}`), interpret},
 		"wrong CDIV":   {e.tampered("ciphertextDataIntegrityValue", make([]byte, 32)), interpret},
 		"credentials":  {answers(401, `{"errorName":"AuthenticationFailedException"}`), "The external key store proxy rejected the request because it could not authenticate AWS KMS."},
