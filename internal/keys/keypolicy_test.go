@@ -33,6 +33,7 @@ func policyGivers() map[string]func(p *person, key *string, text string, bypass 
 // Nobody locks themselves out of a key unless they say that they mean to, whoever
 // they are and whichever operation it is.
 func TestLockout(t *testing.T) {
+	t.Parallel()
 	const lockout = "MalformedPolicyDocumentException: The new key policy will not allow you to update the key policy in the future."
 	const principals = "MalformedPolicyDocumentException: Policy contains a statement with one or more invalid principals."
 	const session = "arn:aws:sts::111122223333:assumed-role/app/s1"

@@ -83,6 +83,7 @@ type run struct {
 // made decrypts exactly when the reference says so, with the version it was made
 // with.
 func TestLives(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		ann := w.person(home, "user/ann", allow("kms:*"))

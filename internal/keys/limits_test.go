@@ -73,6 +73,7 @@ func (w *world) fill(query string, args ...any) *counted {
 const numbers = `WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $1) `
 
 func TestKeysHaveALimit(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person(home, "user/ann", allow("kms:*"))
 	shared := ann.family("us-east-1")
@@ -113,6 +114,7 @@ func TestKeysHaveALimit(t *testing.T) {
 // The grants on a key are read once, whatever becomes of the key and however many
 // are added.
 func TestGrantsHaveALimit(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person(home, "user/ann", allow("kms:*"))
 	app := w.person(home, "role/app")

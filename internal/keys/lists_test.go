@@ -126,6 +126,7 @@ func pages(n, size int) (sizes []int) {
 // Every list operation has AWS's pages, all of them together are the list, and no
 // marker is good for anything but the list that it came from.
 func TestLists(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person(home, "user/ann", allow("kms:*"))
 	lists := w.listings(ann)

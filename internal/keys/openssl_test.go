@@ -72,6 +72,7 @@ func (s *shell) wrap(c parcel, a types.AlgorithmSpec) []byte {
 // What OpenSSL makes and wraps is imported, whatever it is and whichever way: and
 // it is the same material each time, so it arrives as it was sent.
 func TestOpenSSLWraps(t *testing.T) {
+	t.Parallel()
 	const direct, hybrid = "RSAES_OAEP_SHA_1 RSAES_OAEP_SHA_256", "RSA_AES_KEY_WRAP_SHA_1 RSA_AES_KEY_WRAP_SHA_256"
 	ssl := openSSL(t)
 	w := newWorld(t)
@@ -103,8 +104,13 @@ func TestOpenSSLWraps(t *testing.T) {
 				}
 			}
 			make()
+			parcels := map[types.AlgorithmSpec]parcel{} // each takes an RSA key, and is good for a day
 			bring := func(a types.AlgorithmSpec) error {
-				p := ann.parcelOf(key, a, "RSA_2048")
+				p, ok := parcels[a]
+				if !ok {
+					p = ann.parcelOf(key, a, "RSA_2048")
+					parcels[a] = p
+				}
 				_, err := ann.ImportKeyMaterial(t.Context(), &kms.ImportKeyMaterialInput{
 					KeyId: key, ImportToken: p.ImportToken, EncryptedKeyMaterial: ssl.wrap(p, a), ExpirationModel: "KEY_MATERIAL_DOES_NOT_EXPIRE",
 				})
@@ -122,15 +128,20 @@ func TestOpenSSLWraps(t *testing.T) {
 	}
 }
 
-// Wrapping keys of every size are good.
+// Longer wrapping keys are good too, and their tokens not too long.
 func TestOpenSSLWrapsForLongKeys(t *testing.T) {
+	t.Parallel()
 	ssl := openSSL(t)
 	w := newWorld(t)
 	ann := w.person(home, "user/ann", allow("kms:*"))
-	key := ann.external(kms.CreateKeyInput{})
-	ssl.run("rand -out material 32")
-	for _, size := range []types.WrappingKeySpec{"RSA_2048", "RSA_3072", "RSA_4096"} {
+	key := ann.external(kms.CreateKeyInput{KeySpec: "ECC_NIST_P521", KeyUsage: "SIGN_VERIFY"})
+	ssl.run("genpkey -out pair -algorithm EC -pkeyopt ec_paramgen_curve:P-521")
+	ssl.run("pkcs8 -topk8 -nocrypt -outform DER -in pair -out material")
+	for _, size := range []types.WrappingKeySpec{"RSA_3072", "RSA_4096"} {
 		p := ann.parcelOf(key, "RSAES_OAEP_SHA_256", size)
+		if len(p.ImportToken) > 6144 {
+			t.Errorf("token of %d bytes", len(p.ImportToken))
+		}
 		_, err := ann.ImportKeyMaterial(t.Context(), &kms.ImportKeyMaterialInput{
 			KeyId: key, ImportToken: p.ImportToken, EncryptedKeyMaterial: ssl.wrap(p, "RSAES_OAEP_SHA_256"), ExpirationModel: "KEY_MATERIAL_DOES_NOT_EXPIRE",
 		})

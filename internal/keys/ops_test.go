@@ -148,6 +148,7 @@ func TestEveryOperationIsAuthorized(t *testing.T) {
 
 // One who may do everything can do everything, and all of it goes on record.
 func TestEveryOperationWorks(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person(home, "user/ann", allow("kms:*"))
 	for name, op := range keys.Ops {
@@ -178,6 +179,7 @@ func TestEveryOperationWorks(t *testing.T) {
 // Which operations reach a key of another account that lets it do everything,
 // and which accept an alias there.
 func TestWhatCrossesAccounts(t *testing.T) {
+	t.Parallel()
 	aliases := strings.Fields("Decapsulate DeriveSharedSecret DescribeKey Encapsulate Encrypt GenerateDataKey GenerateDataKeyPair GenerateDataKeyPairWithoutPlaintext GenerateDataKeyWithoutPlaintext GenerateMac GetPublicKey ReEncrypt Sign Verify VerifyMac")
 	crosses := append(strings.Fields("CreateGrant Decrypt GetKeyRotationStatus ListGrants RevokeGrant"), aliases...)
 	// These do not name a key, or (RetireGrant) the key policy has no say.

@@ -72,6 +72,7 @@ func missingAlias(p *person, key *string, _ []byte) error {
 // TestRefusalTexts holds AWS's sentences, as recorded or documented, by who is
 // refused, by which side and on what.
 func TestRefusalTexts(t *testing.T) {
+	t.Parallel()
 	all, none := allow("kms:*"), deny("kms:*")
 	letsIn, letsInAbroad := letting("arn:aws:iam::111122223333:role/app", "kms:*"), delegating(abroad, "kms:*")
 	denies := strings.Replace(letting("*", "kms:*"), "Allow", "Deny", 1)

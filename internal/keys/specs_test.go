@@ -65,6 +65,7 @@ var everySort = []made{
 // Every sort of key is made, described as AWS describes it, and does with each of
 // its algorithms what it is for; and so it does after a restart.
 func TestEverySort(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person(home, "user/ann", allow("kms:*"))
 	for _, s := range everySort {
@@ -346,6 +347,7 @@ func (u *user) conceals() {
 // Data key pairs of every spec: the private key opens under its context, and is
 // the public one's.
 func TestDataKeyPairs(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ann := w.person(home, "user/ann", allow("kms:*"))
 	ctx, key, context := t.Context(), ann.key(), map[string]string{"for": "the night"}

@@ -75,6 +75,7 @@ var reads = regexp.MustCompile("^(Get|List|Describe|Generate|Encrypt|Decrypt|ReE
 
 // Every operation is tried in every state that a key can be in.
 func TestStates(t *testing.T) {
+	t.Parallel()
 	words := map[keys.State]string{
 		keys.PendingDeletion: "pending deletion", keys.PendingReplicaDeletion: "pending replica deletion", keys.PendingImport: "pending import",
 		keys.Unavailable: "unavailable", keys.Creating: "creating", keys.Updating: "updating",

@@ -152,6 +152,7 @@ func (w *sweepable) outcome(t *testing.T) string {
 // Wherever the store breaks, and whether the process dies of it or not, the next
 // sweep ends where one that nothing befell would have.
 func TestSweepAfterEveryFault(t *testing.T) {
+	t.Parallel()
 	w := newSweepable(t)
 	w.db.Close()
 	before := must(os.ReadFile(w.path))(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -53,10 +54,32 @@ func newWorld(t testing.TB) *world {
 		t: t, path: filepath.Join(t.TempDir(), "db"), root: seal.NewRoot(), log: new(eventLog), xks: new(fakeProxies), hsm: new(fakeHSMs),
 		dir: &directory{people: make(map[string]*entry)}, now: time.Date(2026, 11, 23, 10, 0, 0, 562_000_000, time.UTC),
 	}
+	if err := os.WriteFile(w.path, must(emptyDatabase())(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	w.reopen()
 	t.Cleanup(func() { w.db.Close() })
 	return w
 }
+
+// emptyDatabase is a database in its present form, with nothing in it: made once,
+// for every world.
+var emptyDatabase = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "keys")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "db")
+	db, err := store.Open(context.Background(), path)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
 
 // reopen starts another service on the same database, as after a crash.
 func (w *world) reopen() {
