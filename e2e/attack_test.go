@@ -322,16 +322,22 @@ func (a *attack) garbage() {
 	a.ann.statuses()
 }
 
-// post sends a body to KMS, signed.
+// post sends a body to KMS's Encrypt, signed.
 func (a *attack) post(body []byte) (status int, said string) {
 	a.t.Helper()
-	r, err := http.NewRequestWithContext(a.t.Context(), http.MethodPost, a.ann.s.Endpoint, bytes.NewReader(body))
-	a.ann.must("make a request", err)
-	r.Header.Set("X-Amz-Target", "TrentService.Encrypt")
+	return a.ann.post("Encrypt", body)
+}
+
+// post sends a body to an operation of KMS, signed.
+func (p *person) post(operation string, body []byte) (status int, said string) {
+	p.t.Helper()
+	r, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.s.Endpoint, bytes.NewReader(body))
+	p.must("make a request", err)
+	r.Header.Set("X-Amz-Target", "TrentService."+operation)
 	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	sum := sha256.Sum256(body)
-	cred := aws.Credentials{AccessKeyID: a.ann.key.AccessKeyID, SecretAccessKey: a.ann.key.SecretAccessKey}
-	a.ann.must("sign", v4.NewSigner().SignHTTP(a.t.Context(), cred, r, hex.EncodeToString(sum[:]), "kms", local.Region, time.Now()))
+	cred := aws.Credentials{AccessKeyID: p.key.AccessKeyID, SecretAccessKey: p.key.SecretAccessKey}
+	p.must("sign", v4.NewSigner().SignHTTP(p.t.Context(), cred, r, hex.EncodeToString(sum[:]), "kms", local.Region, time.Now()))
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return http.StatusRequestEntityTooLarge, err.Error() // it hung up on a body too large
