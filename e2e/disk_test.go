@@ -16,32 +16,7 @@ import (
 // TestFullDisk fills the disk: work that needs room fails and says so, the
 // server lives, and once there is room everything works.
 func TestFullDisk(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("SKIPPED: only root can mount a small disk, so a full one is not tested")
-	}
-	s := &local.Server{Binary: binary, Dir: tempDir(t)}
-	if err := os.Mkdir(s.Data(), 0o711); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", s.Data(), "tmpfs", 0, "size=400m,mode=711"); err != nil {
-		t.Skipf("SKIPPED: root may not mount here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(s.Data(), 0); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Error(err)
-		}
-		noneLeft(t, s)
-		if t.Failed() {
-			log, _ := os.ReadFile(s.LogFile())
-			t.Logf("the server's log:\n%s", tail(log, 8000))
-		}
-	})
-	start(t, s)
+	s := onSmallDisk(t, "400m")
 	d := &disk{t: t, ann: root(t, s, accountA), filler: filepath.Join(s.Data(), "engines", "filler")}
 	ctx := t.Context()
 	d.ann.database("orders", firstPassword)
@@ -73,6 +48,38 @@ func TestFullDisk(t *testing.T) {
 	if sum := d.ann.sum("orders", firstPassword); sum != d.sum {
 		t.Errorf("orders has %s, not %s", sum, d.sum)
 	}
+}
+
+// onSmallDisk starts a server whose data directory is a disk of its own.
+func onSmallDisk(t *testing.T, size string, more ...string) *local.Server {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("SKIPPED: only root can mount a small disk, so a full one is not tested")
+	}
+	s := &local.Server{Binary: binary, Dir: tempDir(t)}
+	if err := os.Mkdir(s.Data(), 0o711); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", s.Data(), "tmpfs", 0, "size="+size+",mode=711"); err != nil {
+		t.Skipf("SKIPPED: root may not mount here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(s.Data(), 0); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+		noneLeft(t, s)
+		if t.Failed() {
+			log, _ := os.ReadFile(s.LogFile())
+			t.Logf("the server's log:\n%s", tail(log, 8000))
+		}
+	})
+	start(t, s, more...)
+	return s
 }
 
 // A disk is a small one, with a file to fill it.
