@@ -111,11 +111,19 @@ func (r *request) addDetail(out *iam.GetAccountAuthorizationDetailsOutput, d det
 		if err != nil {
 			return err
 		}
+		held, err := r.profilesOf(e)
+		if err != nil {
+			return err
+		}
+		profiles, _, err := r.profilePage(page{limit: len(held)}, held)
+		if err != nil {
+			return err
+		}
 		out.RoleDetailList = append(out.RoleDetailList, types.RoleDetail{
 			Arn: role.Arn, RoleId: role.RoleId, RoleName: role.RoleName, Path: role.Path, CreateDate: role.CreateDate,
 			AssumeRolePolicyDocument: role.AssumeRolePolicyDocument, AttachedManagedPolicies: attached, RolePolicyList: inline,
 			PermissionsBoundary: role.PermissionsBoundary, RoleLastUsed: role.RoleLastUsed, Tags: append([]types.Tag{}, role.Tags...),
-			InstanceProfileList: []types.InstanceProfile{},
+			InstanceProfileList: profiles,
 		})
 	case User:
 		user, err := r.wholeUser(e)
@@ -180,6 +188,3 @@ func (r *request) policyDetail(p ManagedPolicy) (types.ManagedPolicyDetail, erro
 	}
 	return out, nil
 }
-
-// maxProfiles is how many instance profiles an account may have.
-const maxProfiles = 1000

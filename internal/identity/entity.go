@@ -64,6 +64,9 @@ func (r *request) entity(action string, k Kind, name string, add more) (Entity, 
 	if missing {
 		return Entity{}, noSuchEntity("The %s with name %s cannot be found.", k, name)
 	}
+	if e.Service != "" && protected[action] {
+		return Entity{}, unmodifiable(e)
+	}
 	return e, nil
 }
 

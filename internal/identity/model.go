@@ -45,6 +45,8 @@ type Entity struct {
 	Trust       string
 	Description string
 	MaxSession  int // seconds that a role's sessions may last
+	// Service is the service that a service-linked role is linked to: "rds.amazonaws.com".
+	Service string `json:",omitempty"`
 }
 
 // A Tag is a key and a value that users put on things.

@@ -47,6 +47,22 @@ func fill(in any, name string) any {
 			f.Set(reflect.ValueOf(new("arn:aws:iam::" + string(accountA) + ":mfa/" + name)))
 		case "VirtualMFADeviceName":
 			f.Set(reflect.ValueOf(&name))
+		case "InstanceProfileName", "Name":
+			f.Set(reflect.ValueOf(&name))
+		case "AWSServiceName":
+			f.Set(reflect.ValueOf(new("rds.amazonaws.com")))
+		case "DeletionTaskId":
+			f.Set(reflect.ValueOf(new("task/aws-service-role/rds.amazonaws.com/" + name + "/1")))
+		case "Url":
+			f.Set(reflect.ValueOf(new("https://" + name)))
+		case "ClientID":
+			f.Set(reflect.ValueOf(new("client")))
+		case "OpenIDConnectProviderArn":
+			f.Set(reflect.ValueOf(new("arn:aws:iam::" + string(accountA) + ":oidc-provider/" + name)))
+		case "SAMLProviderArn":
+			f.Set(reflect.ValueOf(new("arn:aws:iam::" + string(accountA) + ":saml-provider/" + name)))
+		case "SAMLMetadataDocument":
+			f.Set(reflect.ValueOf(new("<EntityDescriptor/>")))
 		case "AuthenticationCode1", "AuthenticationCode2":
 			f.Set(reflect.ValueOf(new("123456")))
 		case "Arn":
@@ -74,6 +90,8 @@ func TestEveryOpIsAuthorized(t *testing.T) {
 	must(root.CreateRole(ctx, &iam.CreateRoleInput{RoleName: new("there"), AssumeRolePolicyDocument: new(trustsA)}))(t)
 	must(root.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: new("there"), PolicyDocument: new(anything)}))(t)
 	must(root.CreateVirtualMFADevice(ctx, &iam.CreateVirtualMFADeviceInput{VirtualMFADeviceName: new("there")}))(t)
+	must(root.CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{InstanceProfileName: new("there")}))(t)
+	must(root.CreateOpenIDConnectProvider(ctx, &iam.CreateOpenIDConnectProviderInput{Url: new("https://there")}))(t)
 	eve := w.user(accountA, "eve", "")
 	foreign := w.user(accountB, "fay", anything)
 	before := must(root.GetAccountSummary(ctx, nil))(t).SummaryMap

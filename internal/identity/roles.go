@@ -165,22 +165,20 @@ func (v *View) UpdateAssumeRolePolicy(ctx context.Context, in *iam.UpdateAssumeR
 	})
 }
 
-// DeleteRole removes a role that has no policies. Its sessions end with it.
+// DeleteRole removes a role that has no policies and is in no instance profile. Its sessions end with it.
 func (v *View) DeleteRole(ctx context.Context, in *iam.DeleteRoleInput) (*iam.DeleteRoleOutput, error) {
 	return &iam.DeleteRoleOutput{}, v.change(ctx, func(r *request) error {
 		e, err := r.entity("iam:DeleteRole", Role, *in.RoleName, nil)
 		if err != nil {
 			return err
 		}
+		profiles, err := r.LinksFrom(e.ID, InProfile)
+		if err != nil {
+			return err
+		}
+		if len(profiles) > 0 {
+			return deleteConflict("Cannot delete entity, must remove roles from instance profile first.")
+		}
 		return r.remove(e)
-	})
-}
-
-// ListInstanceProfilesForRole answers that a role is in no instance profile:
-// there are none here. Clients ask before they delete a role.
-func (v *View) ListInstanceProfilesForRole(ctx context.Context, in *iam.ListInstanceProfilesForRoleInput) (*iam.ListInstanceProfilesForRoleOutput, error) {
-	return &iam.ListInstanceProfilesForRoleOutput{InstanceProfiles: []types.InstanceProfile{}}, v.read(ctx, func(r *request) error {
-		_, err := r.entity("iam:ListInstanceProfilesForRole", Role, *in.RoleName, nil)
-		return err
 	})
 }

@@ -1,0 +1,248 @@
+package identity
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/xml"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"borealis/internal/cloud"
+)
+
+const (
+	maxSAML         = 100 // providers of an account
+	samlYears       = 100 // that metadata without an end are valid
+	samlMetadataXML = "urn:oasis:names:tc:SAML:2.0:metadata"
+)
+
+// A SAMLProvider is an identity provider by SAML 2.0 that an account trusts. It
+// is stored, so its fields change only with a migration.
+type SAMLProvider struct {
+	ID         string
+	Name       string
+	Metadata   string // the document as it was given
+	Created    time.Time
+	ValidUntil time.Time
+	Encryption string // as types.AssertionEncryptionModeType
+	Tags       []Tag
+}
+
+func samlARN(a cloud.AccountID, name string) string {
+	return cloud.NewARN("iam", "", a, "saml-provider/"+name).String()
+}
+
+// SAMLProvider is the provider with an ARN, or cloud.ErrNotFound.
+func (s *Service) SAMLProvider(ctx context.Context, arn string) (SAMLProvider, error) {
+	return provider[SAMLProvider](ctx, s, SAMLItem, arn)
+}
+
+// samlMetadata is what has to be in a metadata document.
+type samlMetadata struct {
+	XMLName    xml.Name
+	EntityID   string `xml:"entityID,attr"`
+	ValidUntil string `xml:"validUntil,attr"`
+	Providers  []struct {
+		Keys []struct {
+			Use          string   `xml:"use,attr"`
+			Certificates []string `xml:"KeyInfo>X509Data>X509Certificate"`
+		} `xml:"KeyDescriptor"`
+	} `xml:"IDPSSODescriptor"`
+}
+
+// readMetadata returns until when a metadata document is valid, and refuses what
+// is none of an identity provider that signs.
+func readMetadata(document string, now time.Time) (time.Time, error) {
+	var m samlMetadata
+	d := xml.NewDecoder(strings.NewReader(document))
+	if err := d.Decode(&m); err != nil || m.XMLName.Local != "EntityDescriptor" || m.XMLName.Space != samlMetadataXML || m.EntityID == "" {
+		return time.Time{}, invalidInput("Could not parse metadata")
+	}
+	certificates := 0
+	for _, p := range m.Providers {
+		for _, k := range p.Keys {
+			for _, c := range k.Certificates {
+				der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(c), ""))
+				if err == nil {
+					_, err = x509.ParseCertificate(der)
+				}
+				if err != nil {
+					return time.Time{}, invalidInput("Could not parse metadata")
+				}
+				if k.Use != "encryption" {
+					certificates++
+				}
+			}
+		}
+	}
+	if certificates == 0 {
+		return time.Time{}, invalidInput("Could not parse metadata")
+	}
+	if m.ValidUntil == "" {
+		return now.AddDate(samlYears, 0, 0), nil
+	}
+	until, err := time.Parse(time.RFC3339, m.ValidUntil)
+	if err != nil {
+		return time.Time{}, invalidInput("Could not parse metadata")
+	}
+	return until.UTC(), nil
+}
+
+// noPrivateKeys refuses keys for encrypted assertions, which are not offered.
+func noPrivateKeys(key *string, mode types.AssertionEncryptionModeType) error {
+	if key == nil && mode != types.AssertionEncryptionModeTypeRequired {
+		return nil
+	}
+	return new(apiError("NotImplemented", "Encrypted assertions are not supported."))
+}
+
+// CreateSAMLProvider makes a provider that trust policies can name.
+func (v *View) CreateSAMLProvider(ctx context.Context, in *iam.CreateSAMLProviderInput) (*iam.CreateSAMLProviderOutput, error) {
+	tags, err := newTags(in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	arn := samlARN(v.caller.Account, *in.Name)
+	return &iam.CreateSAMLProviderOutput{SAMLProviderArn: &arn, Tags: in.Tags}, v.change(ctx, func(r *request) error {
+		err := r.authorize("iam:CreateSAMLProvider", resource{arn: arn, context: asked(nil, tags)})
+		if err != nil {
+			return err
+		}
+		if err := noPrivateKeys(in.AddPrivateKey, in.AssertionEncryptionMode); err != nil {
+			return err
+		}
+		now := r.Now().UTC()
+		p := SAMLProvider{ID: newID(samlPrefix), Name: *in.Name, Metadata: *in.SAMLMetadataDocument, Created: now, Encryption: string(types.AssertionEncryptionModeTypeAllowed)}
+		if p.ValidUntil, err = readMetadata(p.Metadata, now); err != nil {
+			return err
+		}
+		if p.Tags, err = merge(nil, tags); err != nil {
+			return err
+		}
+		all, err := r.Items(r.caller.Account, SAMLItem)
+		if err != nil {
+			return err
+		}
+		if len(all) >= maxSAML {
+			return limitExceeded("Cannot exceed quota for SAMLProvidersPerAccount: %d", maxSAML)
+		}
+		err = addItem(r, Item{Account: r.caller.Account, Kind: SAMLItem, ID: arn}, p)
+		if errors.Is(err, cloud.ErrExists) {
+			return alreadyExists("SAMLProvider with name %s already exists.", p.Name)
+		}
+		return err
+	})
+}
+
+// samlPrefix begins the id of a SAML provider.
+const samlPrefix = "ASPA"
+
+// saml is the provider with an ARN if the caller may do action to it.
+func (r *request) saml(action, arn string, add more) (SAMLProvider, Item, error) {
+	i, err := r.item(action, SAMLItem, arn, arn, noSuchEntity("Manifest not found for arn %s", arn), add)
+	if err != nil {
+		return SAMLProvider{}, i, err
+	}
+	p, err := body[SAMLProvider](i)
+	return p, i, err
+}
+
+// GetSAMLProvider describes a provider.
+func (v *View) GetSAMLProvider(ctx context.Context, in *iam.GetSAMLProviderInput) (*iam.GetSAMLProviderOutput, error) {
+	out := &iam.GetSAMLProviderOutput{}
+	return out, v.read(ctx, func(r *request) error {
+		p, _, err := r.saml("iam:GetSAMLProvider", *in.SAMLProviderArn, nil)
+		if err != nil {
+			return err
+		}
+		out.SAMLProviderUUID, out.SAMLMetadataDocument, out.CreateDate, out.ValidUntil = &p.ID, &p.Metadata, &p.Created, &p.ValidUntil
+		out.AssertionEncryptionMode, out.PrivateKeyList = types.AssertionEncryptionModeType(p.Encryption), []types.SAMLPrivateKey{}
+		out.Tags = append([]types.Tag{}, awsTags(p.Tags)...)
+		return nil
+	})
+}
+
+// ListSAMLProviders lists the account's providers by ARN.
+func (v *View) ListSAMLProviders(ctx context.Context, _ *iam.ListSAMLProvidersInput) (*iam.ListSAMLProvidersOutput, error) {
+	out := &iam.ListSAMLProvidersOutput{SAMLProviderList: []types.SAMLProviderListEntry{}}
+	return out, v.read(ctx, func(r *request) error {
+		if err := r.authorize("iam:ListSAMLProviders", resource{arn: "*"}); err != nil {
+			return err
+		}
+		all, err := r.Items(r.caller.Account, SAMLItem)
+		if err != nil {
+			return err
+		}
+		for _, i := range all {
+			p, err := body[SAMLProvider](i)
+			if err != nil {
+				return err
+			}
+			out.SAMLProviderList = append(out.SAMLProviderList, types.SAMLProviderListEntry{Arn: &i.ID, CreateDate: &p.Created, ValidUntil: &p.ValidUntil})
+		}
+		return nil
+	})
+}
+
+// UpdateSAMLProvider replaces a provider's metadata, if they are given.
+func (v *View) UpdateSAMLProvider(ctx context.Context, in *iam.UpdateSAMLProviderInput) (*iam.UpdateSAMLProviderOutput, error) {
+	return &iam.UpdateSAMLProviderOutput{SAMLProviderArn: in.SAMLProviderArn}, v.change(ctx, func(r *request) error {
+		p, i, err := r.saml("iam:UpdateSAMLProvider", *in.SAMLProviderArn, nil)
+		if err != nil {
+			return err
+		}
+		if err := noPrivateKeys(in.AddPrivateKey, in.AssertionEncryptionMode); err != nil {
+			return err
+		}
+		if in.RemovePrivateKey != nil {
+			return noSuchEntity("Private key %s cannot be found.", *in.RemovePrivateKey)
+		}
+		if in.SAMLMetadataDocument == nil {
+			return nil
+		}
+		p.Metadata = *in.SAMLMetadataDocument
+		if p.ValidUntil, err = readMetadata(p.Metadata, r.Now().UTC()); err != nil {
+			return err
+		}
+		return putItem(r, i, p)
+	})
+}
+
+// DeleteSAMLProvider removes a provider. Who trusts it trusts nobody then.
+func (v *View) DeleteSAMLProvider(ctx context.Context, in *iam.DeleteSAMLProviderInput) (*iam.DeleteSAMLProviderOutput, error) {
+	return &iam.DeleteSAMLProviderOutput{}, v.change(ctx, func(r *request) error {
+		_, i, err := r.saml("iam:DeleteSAMLProvider", *in.SAMLProviderArn, nil)
+		if err != nil {
+			return err
+		}
+		return r.DeleteItem(i.Account, i.Kind, i.ID)
+	})
+}
+
+// TagSAMLProvider adds tags to a provider, or replaces their values.
+func (v *View) TagSAMLProvider(ctx context.Context, in *iam.TagSAMLProviderInput) (*iam.TagSAMLProviderOutput, error) {
+	return &iam.TagSAMLProviderOutput{}, v.tagItem(ctx, in.Tags, samlFinder("iam:TagSAMLProvider", *in.SAMLProviderArn))
+}
+
+// UntagSAMLProvider removes tags from a provider.
+func (v *View) UntagSAMLProvider(ctx context.Context, in *iam.UntagSAMLProviderInput) (*iam.UntagSAMLProviderOutput, error) {
+	return &iam.UntagSAMLProviderOutput{}, v.untagItem(ctx, in.TagKeys, samlFinder("iam:UntagSAMLProvider", *in.SAMLProviderArn))
+}
+
+// ListSAMLProviderTags lists the tags of a provider by key.
+func (v *View) ListSAMLProviderTags(ctx context.Context, in *iam.ListSAMLProviderTagsInput) (*iam.ListSAMLProviderTagsOutput, error) {
+	tags, next, err := v.tagsOfItem(ctx, in.Marker, in.MaxItems, samlFinder("iam:ListSAMLProviderTags", *in.SAMLProviderArn))
+	return &iam.ListSAMLProviderTagsOutput{Tags: tags, Marker: next, IsTruncated: next != nil}, err
+}
+
+func samlFinder(action, arn string) finder {
+	return func(r *request, add more) (Item, error) {
+		_, i, err := r.saml(action, arn, add)
+		return i, err
+	}
+}
