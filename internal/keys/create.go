@@ -44,7 +44,7 @@ func (v *View) CreateKey(ctx context.Context, in *kms.CreateKeyInput) (*kms.Crea
 		return nil, err
 	}
 	if err := v.write(ctx, func(tx *change) error { return tx.putNewKey(&k) }); err != nil {
-		return nil, errors.Join(err, v.dropFromStore(ctx, &k))
+		return nil, errors.Join(err, v.abandon(context.WithoutCancel(ctx), &k))
 	}
 	return &kms.CreateKeyOutput{KeyMetadata: k.metadata()}, nil
 }

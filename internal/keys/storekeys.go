@@ -76,7 +76,7 @@ func plainSymmetric(in *kms.CreateKeyInput) error {
 }
 
 // materialFor makes the material of k, which is not stored yet, in a custom key
-// store if in names one. The caller calls dropFromStore if k is not stored after all.
+// store if in names one. The caller calls abandon if k may not be stored after all.
 func (v *View) materialFor(ctx context.Context, k *Key, in *kms.CreateKeyInput) (Material, error) {
 	if in.CustomKeyStoreId == nil {
 		return v.newMaterial(ctx, k)
@@ -173,6 +173,22 @@ func (c *change) putNewKey(k *Key) error {
 		}
 	}
 	return c.addKey(*k)
+}
+
+// abandon is dropFromStore for a key of which it is not known whether it is stored:
+// a commit that failed may have happened all the same.
+func (s *Service) abandon(ctx context.Context, k *Key) error {
+	if k.Store == nil {
+		return nil
+	}
+	err := s.Store.View(ctx, func(tx Tx) error {
+		_, err := tx.Key(k.Ref)
+		return err
+	})
+	if isNotFound(err) {
+		return s.dropFromStore(ctx, k)
+	}
+	return err
 }
 
 // dropFromStore deletes k's key from its hardware security module, if that can be
