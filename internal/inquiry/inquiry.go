@@ -27,6 +27,8 @@ type Ask struct {
 	Via string `json:"via,omitempty"`
 	// Context holds condition keys of the request, by full name.
 	Context policy.Context `json:"context,omitempty"`
+	// Recorded is how it was decided when it was asked for real; "" if it was not.
+	Recorded string `json:"recorded,omitempty"`
 	// Unknown is what whoever asks knows to be missing.
 	Unknown []string `json:"unknown,omitempty"`
 }
@@ -262,7 +264,14 @@ var abroad = func() map[string]bool {
 // and what would have to change.
 func (a Answer) Text() string {
 	var b strings.Builder
-	b.WriteString(a.Sentence + ".\n\n" + a.Explanation.Tree())
+	b.WriteString(a.Sentence + ".\n")
+	if was := a.Ask.Recorded; was != "" {
+		b.WriteString("On record: " + was + ".\n")
+		if strings.HasPrefix(was, "denied") == a.Explanation.Decision.Allowed {
+			b.WriteString("The answer differs: what it depends on has changed since, or is not known (see below).\n")
+		}
+	}
+	b.WriteString("\n" + a.Explanation.Tree())
 	if len(a.Unknown) > 0 {
 		b.WriteString("\nNot known:\n")
 		for _, u := range a.Unknown {

@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"borealis/internal/inquiry"
 )
 
 // addressFile is where a running server says how its operator reaches it. It is
@@ -133,6 +135,15 @@ func (s *Server) operator() http.Handler {
 		}
 		sealed, err := s.ReplaceRootKey(r.Context(), n)
 		answer(w, sealed, err)
+	})
+	mux.HandleFunc("POST /explain", func(w http.ResponseWriter, r *http.Request) {
+		var a inquiry.Ask
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&a); err != nil {
+			answer(w, nil, err)
+			return
+		}
+		out, err := s.Explain(r.Context(), a)
+		answer(w, out, err)
 	})
 	mux.HandleFunc("POST /audit/written", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, struct{}{}, s.audit.Written())

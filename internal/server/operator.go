@@ -12,6 +12,7 @@ import (
 
 	"borealis/internal/cloud"
 	"borealis/internal/identity"
+	"borealis/internal/inquiry"
 )
 
 // An Operator does to a data directory what only its operator may, beside the
@@ -29,6 +30,8 @@ type Operator interface {
 	// ReplaceRootKey makes another root key, seals everything under it and destroys
 	// the old one.
 	ReplaceRootKey(context.Context, NewRootKey) (Seal, error)
+	// Explain says why a principal may or may not do something. It changes nothing.
+	Explain(context.Context, inquiry.Ask) (inquiry.Answer, error)
 	// Endpoint is the URL of the running server, "" if none runs.
 	Endpoint() string
 	io.Closer
