@@ -33,7 +33,7 @@ func (w *world) role(name, text string) cloud.Caller {
 
 func TestLastUsed(t *testing.T) {
 	w := newWorld(t)
-	ctx, root := t.Context(), w.root(accountA)
+	ctx := t.Context()
 	ann, app := w.user(accountA, "ann", ""), w.role("app", anything)
 	keyUsed := func() *types.AccessKeyLastUsed {
 		return must(w.root(accountA).GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: &ann.AccessKeyID}))(t).AccessKeyLastUsed
@@ -74,7 +74,7 @@ func TestLastUsed(t *testing.T) {
 	must(w.WriteUsage(ctx))(t)
 	check("after an older use")
 
-	root = w.root(accountA)
+	root := w.root(accountA)
 	must(root.CreateLoginProfile(ctx, &iam.CreateLoginProfileInput{UserName: new("ann"), Password: new(goodPassword)}))(t)
 	if u := must(root.GetUser(ctx, &iam.GetUserInput{UserName: new("ann")}))(t).User; u.PasswordLastUsed != nil {
 		t.Errorf("password used at %v", u.PasswordLastUsed)
@@ -109,6 +109,22 @@ func TestUsesEndWithTheirSubject(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// ReadOnlyAccess lets look at everything and change nothing.
+func TestReadOnlyAccess(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	ann := w.user(accountA, "ann", "")
+	must(w.root(accountA).AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: new("ann"), PolicyArn: new("arn:aws:iam::aws:policy/ReadOnlyAccess")}))(t)
+	for action, want := range map[string]bool{
+		"kms:DescribeKey": true, "kms:ListKeys": true, "rds:DescribeDBClusters": true, "iam:GetUser": true, "iam:SimulatePrincipalPolicy": true,
+		"kms:Decrypt": false, "kms:CreateGrant": false, "rds:CopyDBClusterSnapshot": false, "iam:CreateUser": false,
+	} {
+		if got := w.allowed(ctx, ann, action, "*"); got != want {
+			t.Errorf("%s is allowed: %t", action, got)
+		}
 	}
 }
 
