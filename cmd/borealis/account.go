@@ -36,6 +36,7 @@ const passphraseFlag = "--passphrase-file"
 
 func (f *accountFlags) define(c *cobra.Command) {
 	fl := c.Flags()
+	fl.SortFlags = false // they come in the order in which one needs them
 	fl.StringVar(&f.cfg.Data, "data", defaultData(), "`DIR` of the server's data")
 	fl.StringVar(&f.cfg.RootKey, "root-key", defaultRootKey(), "`FILE` of the root key; needed only where no server runs")
 	fl.StringVar(&f.passphrase, strings.TrimPrefix(passphraseFlag, "--"), "", "`FILE` of the root key's passphrase, if it has one; likewise")
@@ -85,11 +86,11 @@ With --profile the key also becomes a profile in the AWS shared configuration fi
 			return f.print(c.OutOrStdout(), a, accountText(a, profile))
 		},
 	}
-	f.define(c)
 	c.Flags().StringVar(&name, "name", "", "`NAME` of the account (required)")
 	c.Flags().StringVar(&id, "id", "", "12-digit `ID` of the account (default: a random one)")
 	c.Flags().StringVar(&profile, "profile", "", "also write an AWS profile of this `NAME`")
 	c.Flags().StringVar(&region, "region", "us-east-1", "`REGION` of that profile")
+	f.define(c)
 	return c
 }
 
@@ -122,8 +123,8 @@ deleted.`,
 			return f.print(c.OutOrStdout(), a, accountText(a, ""))
 		},
 	}
-	f.define(c)
 	c.Flags().StringVar(&id, "id", "", "12-digit `ID` of the account (required)")
+	f.define(c)
 	return c
 }
 

@@ -45,8 +45,8 @@ func newAudit() *cobra.Command {
 			return a.run(c)
 		},
 	}
-	a.define(c)
 	fl := c.Flags()
+	fl.SortFlags = false // they come in the order in which one needs them
 	fl.StringVar(&a.account, "account", "", "`ID` of the account that called, or that owns what was asked for")
 	fl.StringVar(&a.filter.Principal, "principal", "", "who called: an `ARN`, its end after a slash, or a user's name")
 	fl.StringVar(&a.filter.Operation, "operation", "", "`NAME` of an operation, such as Decrypt or kms:Decrypt")
@@ -60,6 +60,7 @@ func newAudit() *cobra.Command {
 	fl.StringVar(&a.filter.Via, "via", "", "`SERVICE` that passed the call on in the caller's name, such as rds")
 	fl.IntVar(&a.limit, "limit", 50, "`NUMBER` of events to show; 0 for all")
 	fl.BoolVarP(&a.follow, "follow", "f", false, "go on with what is written from now on, until interrupted")
+	a.define(c)
 	c.AddCommand(newAuditShow())
 	return c
 }

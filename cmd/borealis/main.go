@@ -120,9 +120,12 @@ func newRoot() *cobra.Command {
 		Use:           "borealis",
 		Short:         "Share encrypted Aurora snapshots between AWS accounts",
 		Long:          rootHelp,
+		Version:       versionText(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.Flags().Bool("version", false, "print the version") // cobra's own has -v, too
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageErrorf("%v; see %s --help", err, c.CommandPath())
 	})
@@ -132,13 +135,18 @@ func newRoot() *cobra.Command {
 	return group(root)
 }
 
+// versionText says which program this is, and what it was built with.
+func versionText() string {
+	return fmt.Sprintf("borealis %s (%s %s/%s)", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
 func newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(c.OutOrStdout(), "borealis %s (%s %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintln(c.OutOrStdout(), versionText())
 			return err
 		},
 	}

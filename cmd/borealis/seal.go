@@ -113,13 +113,13 @@ func newSealRotate() *cobra.Command {
 			return f.print(c.OutOrStdout(), s, "The root key is replaced. Copy the file to a safe place, and destroy copies of the old one.\n"+sealText(s))
 		},
 	}
-	f.define(c)
 	fl := c.Flags()
 	fl.StringVar(&n.Wrap, "to", "", "keep the new root key in this `WAY` (see above; default: like the old one)")
 	fl.StringVar(&n.Endpoint, "endpoint", "", "`URL` of the upstream KMS (default: AWS's)")
 	fl.StringVar(&passphraseFile, "new-passphrase-file", "", "`FILE` of the new root key's passphrase")
 	fl.BoolVar(&n.EndSessions, "end-sessions", false, "also end all sessions, and make grant tokens void")
 	fl.BoolVar(&yes, "yes", false, "do not ask")
+	f.define(c)
 	return c
 }
 

@@ -68,13 +68,14 @@ func newServe() *cobra.Command {
 		},
 	}
 	fl := c.Flags()
+	fl.SortFlags = false // they come in the order in which one needs them
+	fl.BoolVar(&cfg.Init, "init", false, "make the data directory and the root key if they do not exist")
+	fl.StringVar(&cfg.Listen, "listen", server.DefaultListen, "`ADDRESS` to serve on; port 0 for any free one")
 	fl.StringVar(&cfg.Data, "data", defaultData(), "`DIR` of all data; the root key is kept elsewhere")
 	fl.StringVar(&cfg.RootKey, "root-key", defaultRootKey(), "`FILE` of the root key, kept outside the data directory")
 	fl.StringVar(&cfg.RootKeyWrap, "root-key-wrap", "none", "how a root key that --init makes is kept: none, passphrase, or by the `KEY` of an upstream KMS (its ARN) or of a PKCS#11 token (its URI); see borealis seal rotate --help")
 	fl.StringVar(&cfg.RootKeyEndpoint, "root-key-endpoint", "", "`URL` of that KMS (default: AWS's)")
 	fl.StringVar(&passphraseFile, strings.TrimPrefix(passphraseFlag, "--"), "", "`FILE` of the root key's passphrase, if it has one (default: $"+passphraseEnv+", or ask at the terminal)")
-	fl.StringVar(&cfg.Listen, "listen", server.DefaultListen, "`ADDRESS` to serve on; port 0 for any free one")
-	fl.BoolVar(&cfg.Init, "init", false, "make the data directory and the root key if they do not exist")
 	fl.StringVar(&cfg.Bootstrap, "bootstrap", "", "JSON `FILE` of accounts to make if they do not exist (see above)")
 	fl.StringVar(&cfg.EngineHost, "engine-host", "127.0.0.1", "`ADDRESS` that PostgreSQL servers listen on and endpoints name")
 	fl.StringVar(&cfg.EngineUser, "engine-user", "", "`USER` that PostgreSQL servers run as when borealis is root (default postgres, else nobody)")
@@ -84,6 +85,7 @@ func newServe() *cobra.Command {
 	fl.IntVar(&cfg.AuditKeep, "audit-keep", server.DefaultAuditKeep, "`NUMBER` of older files of the audit log to keep")
 	fl.StringVar(&cfg.AttestationRoot, "attestation-root", "", "PEM `FILE` of the certificates that vouch for attestation documents of Nitro enclaves (default: none is trusted)")
 	fl.StringToStringVar(&cfg.XksProxies, "xks-proxy", nil, "`HOST=ADDRESS:PORT` of an external key store proxy that is not at port 443 of a public address")
+	fl.Lookup("xks-proxy").DefValue = "" // help says nothing of it
 	fl.StringVar(&cfg.XksCA, "xks-ca", "", "`FILE` of the certificates that vouch for external key store proxies (default: the system's)")
 	fl.DurationVar(&cfg.XksTimeout, "xks-timeout", xks.Timeout, "`TIME` that an external key store proxy has for one answer")
 	fl.StringVar(&cfg.HSMModule, "hsm-module", "", "PKCS#11 module, a shared library `FILE`, of CloudHSM key stores (needs a build with -tags pkcs11)")
