@@ -57,8 +57,10 @@ func apiTable() string {
 				not = append(not, o.Operation)
 			}
 		}
-		fmt.Fprintf(&b, "\n### %s: %d of %d operations\n\nServed: %s.\n\n", title(s.Name()), len(served), len(served)+len(not), strings.Join(served, ", "))
-		fmt.Fprintf(&b, "<details><summary>Not served</summary>\n\n%s.\n\n</details>\n", strings.Join(not, ", "))
+		fmt.Fprintf(&b, "\n### %s: %d of %d operations\n\nServed: %s.\n", title(s.Name()), len(served), len(served)+len(not), strings.Join(served, ", "))
+		if len(not) > 0 {
+			fmt.Fprintf(&b, "\n<details><summary>Not served</summary>\n\n%s.\n\n</details>\n", strings.Join(not, ", "))
+		}
 	}
 	return b.String()
 }
