@@ -140,7 +140,7 @@ var (
 )
 
 // newID makes the id of a request, a UUID. It has to be unlike every other, and
-// need not be a secret: math/rand/v2 takes a twentieth of crypto/rand's time.
+// need not be a secret, so it need not wait for crypto/rand.
 func newID() string {
 	var id uuid.UUID
 	binary.NativeEndian.PutUint64(id[:8], rand.Uint64())

@@ -12,8 +12,8 @@ import (
 )
 
 // maxLoaded is how many keys are kept in memory, and how many aliases: more than
-// the keys that AWS lets an account have in a Region. A key takes about 3 KiB, and
-// one that is not in memory a hundred times longer than one that is.
+// the keys that AWS lets an account have in a Region. A key takes about 3 KiB; one
+// that is not in memory has to be read, its policy parsed and its material opened.
 const maxLoaded = 128 << 10
 
 // maxPolicies is how many policies are kept for other keys that have the same.

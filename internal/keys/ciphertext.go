@@ -133,7 +133,7 @@ func messageCipher(secret seal.Plaintext, salt []byte) (cipher.AEAD, error) {
 }
 
 // messageKey is hkdf.Key(sha256.New, secret, salt, "borealis kms v1 message", 32),
-// which takes three times as long: it makes eight hashes on the heap.
+// on the stack.
 func messageKey(secret seal.Plaintext, salt []byte) [sha256.Size]byte {
 	prk := hmacSHA256(salt, secret)
 	defer seal.Wipe(prk[:])

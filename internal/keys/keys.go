@@ -1,8 +1,16 @@
-// Package keys is KMS: keys and what they encrypt, aliases, key policies,
-// grants, deletion. It decides every request by key policy, identity policies
-// and grants, and key material never leaves it. It knows nothing of the wire, of
-// SQL, or of how identities are kept; a caller's policies and the ids of
-// principals come to it through interfaces.
+// Package keys is KMS: keys of every sort and what they encrypt, sign and agree
+// on, aliases, key policies, grants, imported material, rotation, custom key
+// stores, multi-Region keys, deletion. It decides every request by key policy,
+// identity policies and grants, and key material never leaves it. It knows nothing
+// of the wire, of SQL, or of how identities are kept; a caller's policies and the
+// ids of principals come to it through interfaces, and so do the proxies and
+// modules behind custom key stores.
+//
+// A request finds its key (resolve.go), is decided about (authorize.go, with what
+// conditions.go says of it), and is held to the key's state (rules.go); then the
+// operation goes on with the key in memory (cache.go) or changes it (change.go)
+// in the database (store.go). What happens to keys without a request is in
+// sweep.go.
 package keys
 
 import (

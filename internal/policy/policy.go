@@ -92,8 +92,7 @@ type Grant struct {
 type Context map[string][]string
 
 // Conditions are condition keys whose values are worked out when a policy asks
-// for them: most policies ask for few, and making a map of all of them took a
-// fifth of a request's time.
+// for them: most policies ask for few, and a map of all of them takes long to make.
 type Conditions interface {
 	// Condition is the values of the key that is called name in one case or
 	// another, of ASCII letters; name is in lower case. found is false if the

@@ -31,9 +31,9 @@ const usageEvery = 10 * time.Second
 // headroomSize is how many bytes of heap there are that nobody ever touches, and
 // that so take no memory, but count when the garbage collector decides how much
 // may be allocated before it has to run again: as much as there is. So little else
-// lives here, a few megabytes, that it would run sixty times a second under load,
-// for a fifth of all processor time; with them it runs six times, and may leave
-// this much garbage. A larger GOGC would leave several times a large heap.
+// lives here, a few megabytes, that under load it would run all the time; with them
+// it runs rarely, and may leave this much garbage. A larger GOGC would leave several
+// times a large heap.
 const headroomSize = 32 << 20
 
 // Serve opens the data directory of cfg and serves until ctx ends; then it stops

@@ -8,8 +8,8 @@ import (
 )
 
 // A signingKey is a secret narrowed down to one day, Region and service. It is
-// kept as the MACs that it keys, ready to be reset: making one anew for each
-// request costs twice what computing it does.
+// kept as the MACs that it keys, ready to be reset: a new one would allocate two
+// hashes, and hash the key again.
 type signingKey struct{ macs sync.Pool }
 
 // A mac computes one MAC at a time, in memory that is used again.
