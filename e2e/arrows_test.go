@@ -15,6 +15,7 @@ var arrows = map[string]string{
 	"internal/rootkey":             "durable seal",
 	"internal/api":                 "",
 	"internal/policy":              "cloud",
+	"internal/policy/gen":          "",
 	"internal/inquiry":             "cloud policy",
 	"internal/sigv4":               "cloud",
 	"internal/audit":               "cloud",

@@ -51,13 +51,13 @@ type (
 	}
 	user struct {
 		entity
-		UserName, UserId string
+		UserName, UserID string
 		GroupList        []string
 		UserPolicyList   []inline
 	}
 	role struct {
 		entity
-		RoleName, RoleId         string
+		RoleName, RoleID         string
 		RolePolicyList           []inline
 		AssumeRolePolicyDocument document
 	}
@@ -184,7 +184,7 @@ func (f *Files) Caller(_ context.Context, arn, name string) (cloud.Caller, error
 		return c, nil
 	}
 	if u, ok := f.users[arn]; ok {
-		c.Kind, c.UserID, c.UserName, c.Tags = cloud.User, u.UserId, u.UserName, u.tags()
+		c.Kind, c.UserID, c.UserName, c.Tags = cloud.User, u.UserID, u.UserName, u.tags()
 		return c, nil
 	}
 	r, ok := f.roles[arn]
@@ -195,7 +195,7 @@ func (f *Files) Caller(_ context.Context, arn, name string) (cloud.Caller, error
 	if !ok {
 		return c, fmt.Errorf("is not in the accounts' details: %w", cloud.ErrNotFound)
 	}
-	c.Kind, c.Principal, c.UserID, c.Tags = cloud.AssumedRole, r.Arn, r.RoleId+":"+name, r.tags()
+	c.Kind, c.Principal, c.UserID, c.Tags = cloud.AssumedRole, r.Arn, r.RoleID+":"+name, r.tags()
 	c.ARN = cloud.NewARN("sts", "", a.Account, "assumed-role/"+r.RoleName+"/"+name).String()
 	return c, nil
 }

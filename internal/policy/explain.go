@@ -23,6 +23,8 @@ type Explanation struct {
 	Grants   []string `json:"grants,omitempty"`
 	// Notes say what was left out, and why.
 	Notes []string `json:"notes,omitempty"`
+	// Hints are what is amiss in these policies, whether it matters here or not.
+	Hints []Finding `json:"hints,omitempty"`
 }
 
 // ExplanationVersion is the version of an Explanation's JSON.
@@ -75,6 +77,7 @@ func (q Question) Explain() Explanation {
 	for _, g := range q.attached() {
 		for _, p := range g.policies {
 			e.Policies = append(e.Policies, p.trace(g.side, g.level, &r))
+			e.Hints = append(e.Hints, p.Findings()...)
 		}
 	}
 	e.mark()
@@ -312,6 +315,9 @@ func (e Explanation) Tree() string {
 	}
 	for _, n := range e.Notes {
 		fmt.Fprintf(&b, "  note: %s\n", n)
+	}
+	for _, f := range e.Hints {
+		fmt.Fprintf(&b, "  hint: %s\n", f)
 	}
 	return b.String()
 }
