@@ -28,7 +28,7 @@ func TestKMSFullDisk(t *testing.T) {
 				_, err = ann.kms().RotateKeyOnDemand(ctx, &kms.RotateKeyOnDemandInput{KeyId: made.KeyMetadata.Arn})
 			}
 			if err != nil {
-				refused(t, "work on a full disk", err, "InternalFailure")
+				refused(t, "work on a full disk", err, "KMSInternalException")
 				break
 			}
 			b.keep(*made.KeyMetadata.Arn, func(d *deposit) { d.rotated++ })

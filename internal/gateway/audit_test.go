@@ -21,8 +21,8 @@ func TestCallsAreOnRecord(t *testing.T) {
 		{key: "mine", answered: true},
 		{key: "missing", code: "NotFoundException", says: "Key 'missing' does not exist"},
 		{key: "denied", code: "AccessDeniedException", says: "User: ann is not authorized"},
-		{key: "boom", code: "InternalFailure"},
-		{key: "panic", code: "InternalFailure"},
+		{key: "boom", code: "KMSInternalException"},
+		{key: "panic", code: "KMSInternalException"},
 		{key: "", code: "ValidationException", says: "1 validation error detected: Value '' at 'keyId' failed to satisfy constraint: Member must have length greater than or equal to 1"},
 	}
 	for _, tt := range tests {
@@ -62,7 +62,7 @@ func TestWhatIsNotOnRecordIsNotTold(t *testing.T) {
 	if err == nil {
 		t.Fatalf("told %+v", out)
 	}
-	if f, ok := errors.AsType[smithy.APIError](err); !ok || f.ErrorCode() != "InternalFailure" {
+	if f, ok := errors.AsType[smithy.APIError](err); !ok || f.ErrorCode() != "KMSInternalException" {
 		t.Errorf("%v", err)
 	}
 }

@@ -114,6 +114,10 @@ func wrongService(right string) *refusalError {
 	return &r
 }
 
+// internal are the codes of services that have one of their own for what is the
+// server's fault.
+var internal = map[string]string{"kms": "KMSInternalException", "iam": "ServiceFailure"}
+
 // A panicError is a panic as an error, for the log.
 type panicError struct {
 	value any
@@ -157,8 +161,12 @@ func (x *exchange) word(err error) (int, smithy.APIError) {
 	if e, ok := errors.AsType[smithy.APIError](err); ok {
 		return 0, e
 	}
+	code := "InternalFailure"
+	if own := internal[x.wire.Name]; own != "" {
+		code = own
+	}
 	return http.StatusInternalServerError, &smithy.GenericAPIError{
-		Code:    "InternalFailure",
+		Code:    code,
 		Message: "The request processing has failed because of an unknown error, exception or failure. Request id: " + x.id,
 		Fault:   smithy.FaultServer,
 	}

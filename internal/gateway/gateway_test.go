@@ -103,7 +103,7 @@ func TestSDKErrors(t *testing.T) {
 		"wrong secret":  {w.config(annID, "wrong", ""), "InvalidSignatureException", "SignatureDoesNotMatch"},
 		"unknown key":   {w.config("AKIANOBODY", "x", ""), "UnrecognizedClientException", "InvalidClientTokenId"},
 		"expired token": {w.config(sessionID, sessionSecret, "old"), "ExpiredTokenException", "ExpiredToken"},
-		"broken source": {w.config("AKIABROKEN", "x", ""), "InternalFailure", "InternalFailure"},
+		"broken source": {w.config("AKIABROKEN", "x", ""), "KMSInternalException", "InternalFailure"},
 	} {
 		_, err := kms.NewFromConfig(c.cfg).DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: new("x")})
 		if e, ok := errors.AsType[smithy.APIError](err); !ok || e.ErrorCode() != c.json {
@@ -195,8 +195,8 @@ var refused = map[string]struct {
 	"json, PUT":                     {call{method: "PUT", header: describe, body: key}, 405, wire.JSON, "MethodNotAllowedException", "The HTTP method of this request is not supported."},
 	"json, GET":                     {call{method: "GET", header: describe}, 405, wire.JSON, "MethodNotAllowedException", "The HTTP method of this request is not supported by this service. Use POST."},
 	"form, DELETE":                  {call{method: "DELETE", service: "rds"}, 405, wire.Query, "MethodNotAllowed", "The HTTP method of this request is not supported."},
-	"json, boom":                    {call{header: describe, body: `{"KeyId":"boom"}`}, 500, wire.JSON, "InternalFailure", "The request processing has failed because of an unknown error, exception or failure. Request id: "},
-	"json, panic":                   {call{header: describe, body: `{"KeyId":"panic"}`}, 500, wire.JSON, "InternalFailure", "The request processing has failed because of an unknown error, exception or failure. Request id: "},
+	"json, boom":                    {call{header: describe, body: `{"KeyId":"boom"}`}, 500, wire.JSON, "KMSInternalException", "The request processing has failed because of an unknown error, exception or failure. Request id: "},
+	"json, panic":                   {call{header: describe, body: `{"KeyId":"panic"}`}, 500, wire.JSON, "KMSInternalException", "The request processing has failed because of an unknown error, exception or failure. Request id: "},
 }
 
 func TestRefused(t *testing.T) {
