@@ -3,7 +3,6 @@ package keys_test
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -392,19 +391,7 @@ func TestFamilyAfterEveryFault(t *testing.T) {
 				ann.may("schedule", errors.Join(ann.schedule(key), east.schedule(inRegion(key, "us-east-1"))))
 				w.wait(8 * day)
 			}
-			w.db.Close()
-			image := must(os.ReadFile(w.path))(t)
-			restore := func() {
-				t.Helper()
-				w.db.Close()
-				for _, f := range []string{"-wal", "-shm"} {
-					os.Remove(w.path + f)
-				}
-				if err := os.WriteFile(w.path, image, 0o600); err != nil {
-					t.Fatal(err)
-				}
-				w.reopen()
-			}
+			restore := w.image()
 			restore()
 			before := w.families(t, id)
 			if err := c.do(w, key); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -154,19 +153,7 @@ func (w *sweepable) outcome(t *testing.T) string {
 func TestSweepAfterEveryFault(t *testing.T) {
 	t.Parallel()
 	w := newSweepable(t)
-	w.db.Close()
-	before := must(os.ReadFile(w.path))(t)
-	restore := func() {
-		t.Helper()
-		w.db.Close()
-		for _, f := range []string{"-wal", "-shm"} {
-			os.Remove(w.path + f)
-		}
-		if err := os.WriteFile(w.path, before, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		w.reopen()
-	}
+	restore := w.image()
 	restore()
 	if n := w.sweep(); n != 5 {
 		t.Errorf("swept %d keys, want 5", n)

@@ -94,6 +94,25 @@ func (w *world) reopen() {
 	w.restart()
 }
 
+// image closes the database, remembers it as it is now, and returns what brings
+// that back, in a new process.
+func (w *world) image() (restore func()) {
+	w.t.Helper()
+	w.db.Close()
+	image := must(os.ReadFile(w.path))(w.t)
+	return func() {
+		w.t.Helper()
+		w.db.Close()
+		for _, f := range []string{"-wal", "-shm"} {
+			os.Remove(w.path + f)
+		}
+		if err := os.WriteFile(w.path, image, 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+		w.reopen()
+	}
+}
+
 // restart starts another service on the same database, with nothing in memory.
 func (w *world) restart() {
 	w.Service = &keys.Service{
