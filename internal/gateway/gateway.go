@@ -7,17 +7,13 @@ package gateway
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"runtime/debug"
 	"strconv"
 	"time"
-
-	"github.com/google/uuid"
 
 	"borealis/internal/audit"
 	"borealis/internal/cloud"
@@ -108,7 +104,7 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 
 // ServeHTTP answers a request. It implements http.Handler.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{id: newID(), start: time.Now(), wire: g.speaks(r)}
+	x := &exchange{id: audit.NewID(), start: time.Now(), wire: g.speaks(r)}
 	h := w.Header()
 	h["X-Amzn-Requestid"] = []string{x.id}
 	h["Cache-Control"] = noStore
@@ -138,17 +134,6 @@ var (
 	noStore = []string{"no-store"}
 	noSniff = []string{"nosniff"}
 )
-
-// newID makes the id of a request, a UUID. It has to be unlike every other, and
-// need not be a secret, so it need not wait for crypto/rand.
-func newID() string {
-	var id uuid.UUID
-	binary.NativeEndian.PutUint64(id[:8], rand.Uint64())
-	binary.NativeEndian.PutUint64(id[8:], rand.Uint64())
-	id[6] = id[6]&0x0f | 0x40 // version 4
-	id[8] = id[8]&0x3f | 0x80 // variant 10
-	return id.String()
-}
 
 // An exchange is what becomes known of a request on its way through.
 type exchange struct {

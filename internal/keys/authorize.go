@@ -145,7 +145,7 @@ func (v *View) decide(ctx context.Context, q policy.Question, t *target, a ask) 
 	d := q.Decide()
 	t.asked = a.action
 	if t.at = q.Now; rules[a.action].needs == onlyEnabled { // GetKeyLastUsage names the record
-		t.event = newEventID()
+		t.event = audit.NewID()
 	}
 	e := audit.Event{
 		ID: t.event, Time: q.Now, Caller: v.caller, Action: q.Action, Resource: q.Resource,

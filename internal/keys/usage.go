@@ -2,15 +2,12 @@ package keys
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
-	"github.com/google/uuid"
 )
 
 // A Usage is a cryptographic operation that a key was used for, the last one. It
@@ -21,16 +18,6 @@ type Usage struct {
 	Operation string    // as types.KeyLastUsageTrackingOperation
 	Event     string    // the id of its record in the audit log
 	Request   string    // the id of the request, "" if no client asked for it
-}
-
-// newEventID makes the id of a record, a UUID. It has to be unlike every other,
-// and need not be a secret.
-func newEventID() string {
-	var id uuid.UUID
-	binary.NativeEndian.PutUint64(id[:8], rand.Uint64())
-	binary.NativeEndian.PutUint64(id[8:], rand.Uint64())
-	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // version 4, variant 10
-	return id.String()
 }
 
 // usages are the last uses of keys that are not in the database yet.
