@@ -67,13 +67,13 @@ func onToken(uri string, fn func(*pkcs11.Ctx, pkcs11.SessionHandle, pkcs11.Objec
 	if err := p.Initialize(); err != nil && !errors.Is(err, pkcs11.Error(pkcs11.CKR_CRYPTOKI_ALREADY_INITIALIZED)) {
 		return fmt.Errorf("start the PKCS#11 module %s: %w", u.module, err)
 	} else if err == nil {
-		defer p.Finalize()
+		defer func() { _ = p.Finalize() }()
 	}
 	s, err := u.session(p)
 	if err != nil {
 		return err
 	}
-	defer p.CloseSession(s)
+	defer func() { _ = p.CloseSession(s) }()
 	key, err := u.find(p, s)
 	if err != nil {
 		return err
