@@ -113,11 +113,14 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	defer w.wg.Wait()
 	back, err := w.takeOver(ctx)
-	if err != nil {
-		return fmt.Errorf("take over: %w", err)
+	if err == nil {
+		err = s.Reconcile(ctx)
 	}
-	if err := s.Reconcile(ctx); err != nil {
-		return fmt.Errorf("sweep: %w", err)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil // told to stop before it began: the next Run takes over
+	case err != nil:
+		return fmt.Errorf("take over: %w", err)
 	}
 	w.bringAllBack(ctx, back)
 	for {
