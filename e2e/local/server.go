@@ -72,7 +72,12 @@ func (s *Server) serveArgs(listen string, more []string) []string {
 
 // Start starts the server on listen ("127.0.0.1:0" for a port that the kernel
 // gives) and returns when it answers.
-func (s *Server) Start(ctx context.Context, listen string, more ...string) error {
+func (s *Server) Start(ctx context.Context, listen string, more ...string) (err error) {
+	defer func() {
+		if err != nil {
+			s.cmd = nil
+		}
+	}()
 	s.cmd = exec.Command(s.Binary, s.serveArgs(listen, more)...)
 	s.cmd.Env = s.Env()
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C at the demo is not one at the server
