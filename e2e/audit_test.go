@@ -250,7 +250,7 @@ func TestEventsOfTwoAccounts(t *testing.T) {
 	})
 	t.Run("the AWS CLI", func(t *testing.T) {
 		if _, err := exec.LookPath("aws"); err != nil {
-			t.Skip("SKIPPED: no AWS CLI")
+			t.Skip("SKIPPED: the aws command is not on PATH, so LookupEvents is not tried with the AWS CLI")
 		}
 		cmd := exec.CommandContext(ctx, "aws", "--endpoint-url", s.Endpoint, "--profile", "root-"+accountA, "cloudtrail", "lookup-events",
 			"--lookup-attributes", "AttributeKey=EventName,AttributeValue=Encrypt", "--max-items", "1", "--output", "json")

@@ -102,7 +102,7 @@ func TestThrottling(t *testing.T) {
 func TestRecipient(t *testing.T) {
 	openssl, err := exec.LookPath("openssl")
 	if err != nil {
-		t.Skip("SKIPPED: the program openssl is not installed")
+		t.Skip("SKIPPED: the program openssl is not installed, so answers for enclaves are not opened with it")
 	}
 	authority, dir := attestationtest.New(t, time.Now()), t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }

@@ -278,7 +278,7 @@ func decryptWithOpenSSL(t *testing.T, env []byte, key *rsa.PrivateKey) []byte {
 	t.Helper()
 	openssl, err := exec.LookPath("openssl")
 	if err != nil {
-		t.Skip("SKIPPED: the program openssl is not installed")
+		t.Skip("SKIPPED: the program openssl is not installed, so answers for enclaves are not opened with it")
 	}
 	dir := t.TempDir()
 	file := func(name string, data []byte) string {

@@ -201,7 +201,7 @@ func FuzzFiles(f *testing.F) {
 	f.Add(d["abroad.json"].Data, d["keys/arn_aws_kms_eu-west-1_111122223333_key_aws.json"].Data)
 	f.Add([]byte(`{"UserDetailList":[{"Arn":"`+ann+`","UserPolicyList":[{"PolicyDocument":"%7"}]}]}`), []byte(`{"Policy":{"Content":null}}`))
 	f.Fuzz(func(t *testing.T, details, policy []byte) {
-		src, err := inquiry.OpenFiles(fstest.MapFS{"a.json": {Data: details}, "keys/1234abcd-12ab-34cd-56ef-1234567890ab.json": {Data: policy}, "scp/111122223333/root/p.json": {Data: policy}})
+		src, err := inquiry.OpenFiles(fstest.MapFS{"a.json": {Data: details}, "keys/1234abcd-12ab-34cd-56ef-1234567890ab.json": {Data: policy}, "scp/111122223333/1-root/p.json": {Data: policy}})
 		if err != nil {
 			return
 		}
