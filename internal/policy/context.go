@@ -62,6 +62,12 @@ const (
 	sourceIdentity
 	sourceARN
 	sourceAccount
+	principalOrgID
+	principalOrgPaths
+	resourceOrgID
+	resourceOrgPaths
+	sourceOrgID
+	sourceOrgPaths
 )
 
 var globalKeys = map[string]globalKey{
@@ -90,6 +96,12 @@ var globalKeys = map[string]globalKey{
 	"aws:sourceidentity":            sourceIdentity,
 	"aws:sourcearn":                 sourceARN,
 	"aws:sourceaccount":             sourceAccount,
+	"aws:principalorgid":            principalOrgID,
+	"aws:principalorgpaths":         principalOrgPaths,
+	"aws:resourceorgid":             resourceOrgID,
+	"aws:resourceorgpaths":          resourceOrgPaths,
+	"aws:sourceorgid":               sourceOrgID,
+	"aws:sourceorgpaths":            sourceOrgPaths,
 }
 
 // A request is a Question while it is being decided, with what is worked out
@@ -189,6 +201,9 @@ func (r *request) global(k globalKey) ([]string, bool) {
 	if !ok {
 		v, ok = r.globalSession(k)
 	}
+	if !ok {
+		v, ok = r.globalOrganization(k)
+	}
 	r.scratch[0] = v
 	return r.scratch[:1], ok
 }
@@ -281,4 +296,25 @@ func (r *request) globalSession(k globalKey) (string, bool) {
 		return r.Caller.SourceIdentity, r.Caller.SourceIdentity != ""
 	}
 	return "", false
+}
+
+// globalOrganization are the keys about the organizations of the accounts.
+// An account in none has none of them.
+func (r *request) globalOrganization(k globalKey) (string, bool) {
+	var v string
+	switch k {
+	case principalOrgID:
+		v = r.CallerOrg.Organization
+	case principalOrgPaths:
+		v = r.CallerOrg.Path
+	case resourceOrgID:
+		v = r.OwnerOrg.Organization
+	case resourceOrgPaths:
+		v = r.OwnerOrg.Path
+	case sourceOrgID:
+		v = r.SourceOrg.Organization
+	case sourceOrgPaths:
+		v = r.SourceOrg.Path
+	}
+	return v, v != ""
 }

@@ -132,3 +132,41 @@ func TestOrganizationsAreExplained(t *testing.T) {
 		t.Errorf("%v\n%s", e.Notes, e.Tree())
 	}
 }
+
+// What a membership says of accounts are condition keys; without one, policies
+// find what the Context says, or nothing.
+func TestMembership(t *testing.T) {
+	mine := policy.Membership{
+		Place:          policy.Place{Organization: "o-1", Path: "o-1/r-1/ou-1/"},
+		ServiceControl: policy.Control{Levels: levels(t, []string{allowAll})}, ResourceControl: policy.Control{Levels: levels(t, []string{allowOther})},
+	}
+	theirs := policy.Membership{Place: policy.Place{Organization: "o-2", Path: "o-2/r-2/"}}
+	q := ask(t, ann, sides{identity: []string{allowDecrypt}})
+	q.Within(&mine, &theirs)
+	if len(q.ServiceControl.Levels) != 1 || len(q.ResourceControl.Levels) != 0 {
+		t.Errorf("controls %v and %v", q.ServiceControl, q.ResourceControl)
+	}
+	q.SourceOrg = policy.Place{Organization: "o-3", Path: "o-3/r-3/"}
+	for key, want := range map[string]string{
+		"aws:PrincipalOrgID": "o-1", "aws:PrincipalOrgPaths": "o-1/r-1/ou-1/", "aws:ResourceOrgID": "o-2", "aws:ResourceOrgPaths": "o-2/r-2/",
+		"aws:SourceOrgID": "o-3", "aws:SourceOrgPaths": "o-3/r-3/",
+	} {
+		has := func(q policy.Question, operator, value string) bool {
+			q.ResourcePolicy = doc(t, "key policy", `{'Effect':'Allow','Principal':'*','Action':'*','Resource':'*','Condition':{'`+operator+`':{'`+key+`':'`+value+`'}}}`)
+			return q.Decide().Allowed
+		}
+		if !has(q, "StringEquals", want) || !has(q, "ForAnyValue:StringLike", want[:2]+"*") || has(q, "StringEquals", "o-9") {
+			t.Errorf("%s is not %s", key, want)
+		}
+		alone := q
+		alone.Within(&policy.Membership{}, &policy.Membership{})
+		alone.SourceOrg = policy.Place{}
+		if !has(alone, "Null", "true") {
+			t.Errorf("%s of an account in no organization", key)
+		}
+		alone.Context = policy.Context{key: {want}}
+		if !has(alone, "StringEquals", want) {
+			t.Errorf("%s of the Context is not found", key)
+		}
+	}
+}

@@ -35,6 +35,10 @@ type Question struct {
 	// ServiceControl is what the organization of the caller's account leaves to it,
 	// and ResourceControl what the owner's leaves others to do to its resources.
 	ServiceControl, ResourceControl Control
+	// CallerOrg, OwnerOrg and SourceOrg are the places in organizations of the
+	// caller's account, of the account whose the resource is, and of the one that
+	// Caller.SourceARN belongs to. Within sets the first two.
+	CallerOrg, OwnerOrg, SourceOrg Place
 	// Fixed says that nobody can change ResourcePolicy: it is an AWS managed key's.
 	// Organizations do not control such resources either.
 	Fixed bool
@@ -73,6 +77,32 @@ type Control struct {
 type Level struct {
 	Name     string // such as "root r-1a2b"; for explanations
 	Policies []*Policy
+}
+
+// A Place is where in an organization an account is. The zero Place is that of
+// an account in no organization.
+type Place struct {
+	Organization string // its id: "o-a1b2c3d4e5"
+	// Path is the value of aws:PrincipalOrgPaths: the ids of the organization, its
+	// root and the units down to the account, a slash after each:
+	// "o-a1b2c3d4e5/r-ab12/ou-ab12-11111111/".
+	Path string
+}
+
+// A Membership is all that an organization says of one of its accounts. The zero
+// Membership is that of an account in no organization.
+type Membership struct {
+	Place
+	// ServiceControl limits the account's principals, and ResourceControl what is
+	// done to its resources.
+	ServiceControl, ResourceControl Control
+}
+
+// Within completes q with what organizations say of the account of the caller
+// and of that whose the resource is.
+func (q *Question) Within(caller, owner *Membership) {
+	q.ServiceControl, q.CallerOrg = caller.ServiceControl, caller.Place
+	q.ResourceControl, q.OwnerOrg = owner.ResourceControl, owner.Place
 }
 
 // A Grant stands in for the resource policy (KMS's third way in).
