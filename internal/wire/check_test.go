@@ -82,6 +82,11 @@ func TestConstraints(t *testing.T) {
 			"Value '899' at 'durationSeconds' failed to satisfy constraint: Member must have value greater than or equal to 900"},
 		{wire.STS, "AssumeRole", "RoleArn=arn:aws:iam::111122223333:role/r&RoleSessionName=ab&PolicyArns.member.1.arn=x", "ValidationError",
 			"1 validation error detected: Value 'x' at 'policyArns.1.member.arn' failed to satisfy constraint: Member must have length greater than or equal to 20"},
+
+		{wire.Organizations, "DescribePolicy", `{}`, "InvalidInputException", "You must include a value for the required parameter PolicyId."},
+		{wire.Organizations, "DescribePolicy", `{"PolicyId":"x"}`, "InvalidInputException", "You provided a value that does not match the required pattern."},
+		{wire.Organizations, "ListChildren", `{"ParentId":"r-1a2b","ChildType":"X"}`, "InvalidInputException", "You specified an invalid value."},
+		{wire.Organizations, "ListAccounts", `{"MaxResults":21}`, "InvalidInputException", "You provided a value for MaxResults that is larger than 20."},
 	} {
 		err := tt.service.Decode(tt.op, []byte(tt.body), input(t, tt.service, tt.op))
 		if strings.HasPrefix(tt.want, "1 v") || strings.HasPrefix(tt.want, "2 v") || strings.HasPrefix(tt.want, "The ") || strings.HasPrefix(tt.want, "Invalid ") {

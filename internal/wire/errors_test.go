@@ -79,8 +79,9 @@ func declared(t *testing.T, l *loop) map[string][]string {
 	t.Helper()
 	out := map[string][]string{}
 	if l.service.Protocol == wire.JSON {
+		any := l.operations()[0]
 		for code := range l.service.Faults() {
-			out["DescribeKey"] = append(out["DescribeKey"], code)
+			out[any] = append(out[any], code)
 		}
 		return out
 	}

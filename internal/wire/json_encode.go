@@ -169,15 +169,31 @@ func appendString(b []byte, s string) []byte {
 }
 
 // errorJSON writes err as KMS does: no message if it has none, and Message
-// with a capital for AccessDeniedException.
+// with a capital for AccessDeniedException and in Organizations. Exceptions that
+// have a Reason say it.
 func (s *Service) errorJSON(err smithy.APIError) []byte {
 	b := appendString([]byte(`{"__type":`), err.ErrorCode())
 	if m := err.ErrorMessage(); m != "" {
 		name := `,"message":`
-		if err.ErrorCode() == "AccessDeniedException" {
+		if err.ErrorCode() == "AccessDeniedException" || s.Name == "organizations" {
 			name = `,"Message":`
 		}
 		b = appendString(append(b, name...), m)
 	}
+	if r := reasonOf(err); r != "" {
+		b = appendString(append(b, `,"Reason":`...), r)
+	}
 	return append(b, '}')
+}
+
+// reasonOf is the Reason of an exception that has one.
+func reasonOf(err smithy.APIError) string {
+	v := reflect.Indirect(reflect.ValueOf(err))
+	if v.Kind() != reflect.Struct {
+		return ""
+	}
+	if f := v.FieldByName("Reason"); f.Kind() == reflect.String {
+		return f.String()
+	}
+	return ""
 }

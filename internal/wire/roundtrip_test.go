@@ -28,7 +28,7 @@ func TestEveryOperationRoundTrips(t *testing.T) {
 			t.Parallel()
 			for i, op := range l.operations() {
 				for round := range 8 {
-					f := filler{rand.New(rand.NewPCG(uint64(i), uint64(round))), 10, textRunes}
+					f := filler{rand.New(rand.NewPCG(uint64(i), uint64(round))), 10, textRunes, 0}
 					if l.service.Protocol == wire.JSON {
 						f.runes = jsonRunes
 					}

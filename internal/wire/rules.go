@@ -114,3 +114,42 @@ func rdsText(b problem) string {
 	}
 	return "The parameter " + b.name + " has an element that is not valid: " + b.text
 }
+
+// A reasoned error says in a word, too, what is wrong.
+type reasoned struct {
+	smithy.GenericAPIError
+	Reason string
+}
+
+// organizationsRules report the first problem, and its reason.
+func organizationsRules() rules {
+	return rules{
+		refuse: func(found []problem) error {
+			reason, message := organizationsText(found[0])
+			return &reasoned{smithy.GenericAPIError{Code: "InvalidInputException", Message: message, Fault: smithy.FaultClient}, reason}
+		},
+	}
+}
+
+func organizationsText(b problem) (reason, message string) {
+	length := strings.Contains(b.text, "length")
+	switch {
+	case b.kind == missing:
+		return "INPUT_REQUIRED", "You must include a value for the required parameter " + b.name + "."
+	case b.kind == tooLarge && length:
+		return "MAX_LENGTH_EXCEEDED", fmt.Sprintf("You provided a value for %s that is longer than %d characters.", b.name, b.limits.max)
+	case b.kind == tooSmall && length:
+		return "MIN_LENGTH_EXCEEDED", fmt.Sprintf("You provided a value for %s that is shorter than %d characters.", b.name, b.limits.min)
+	case b.kind == tooLarge:
+		return "MAX_VALUE_EXCEEDED", fmt.Sprintf("You provided a value for %s that is larger than %d.", b.name, b.limits.max)
+	case b.kind == tooSmall:
+		return "MIN_VALUE_EXCEEDED", fmt.Sprintf("You provided a value for %s that is smaller than %d.", b.name, b.limits.min)
+	case b.kind == unlike:
+		return "INVALID_PATTERN", "You provided a value that does not match the required pattern."
+	case b.kind == element:
+		return "INVALID_LIST_MEMBER", "You provided a list that contains at least one invalid value."
+	case b.name == "Filter" || b.name == "Type" || b.name == "PolicyType":
+		return "INVALID_ENUM_POLICY_TYPE", "You specified an invalid value."
+	}
+	return "INVALID_ENUM", "You specified an invalid value."
+}

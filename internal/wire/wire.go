@@ -1,4 +1,4 @@
-// Package wire speaks the two protocols of the services, awsJson1.1 (KMS) and
+// Package wire speaks the two protocols of the services, awsJson1.1 (KMS, CloudTrail, Organizations) and
 // awsQuery with XML answers (RDS, IAM, STS), over the SDK's own input and
 // output structs. It owns the names, shapes and constraints on the wire and the
 // words in which a malformed request is refused. It knows nothing of HTTP
@@ -8,7 +8,7 @@
 // SDK's sources say and its Go types do not. The codec walks the Go types by
 // reflection, with a plan per type that is made once.
 //
-// The models, but for one of our own in models/, are not part of the repository. "go generate ./internal/wire"
+// The models, but for those of our own in models/, are not part of the repository. "go generate ./internal/wire"
 // looks for them in ../shared/models beside the checkout, or where the
 // environment's BOREALIS_MODELS says; "go test -run UpToDate ./internal/wire"
 // checks that the tables are what comes of them.
@@ -58,6 +58,8 @@ var (
 	STS = newService("sts", Query, &stsTables, framework("ValidationError"))
 
 	CloudTrail = newService("cloudtrail", JSON, &cloudtrailTables, framework("ValidationException"))
+
+	Organizations = newService("organizations", JSON, &organizationsTables, organizationsRules())
 )
 
 func newService(name string, p Protocol, t *tables, r rules) *Service {

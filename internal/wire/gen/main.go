@@ -19,7 +19,7 @@ import (
 var services = []string{"kms", "rds", "iam", "sts"}
 
 // ownServices have a model of ours, with what is served of them alone.
-var ownServices = []string{"cloudtrail"}
+var ownServices = []string{"cloudtrail", "organizations"}
 
 func main() {
 	log.SetFlags(0)
