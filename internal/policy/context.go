@@ -141,6 +141,9 @@ func newRequest(q *Question) request {
 // is not the Context's to say; a key that does not, such as aws:username for a
 // role, is. So is whose the resource is, where another side is not asked.
 func (r *request) values(k *key) ([]string, bool) {
+	if r.Hypothetical {
+		return r.Context.Condition(k.low)
+	}
 	if k.global == resourceAccount {
 		if v, ok := r.Context["aws:ResourceAccount"]; ok {
 			return v, true

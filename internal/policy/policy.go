@@ -49,6 +49,9 @@ type Question struct {
 	// More is asked for the condition keys that Context does not have; nil for none.
 	More Conditions
 	Now  time.Time
+	// Hypothetical says that Context has all the condition keys there are: none
+	// follow from Caller, Owner and Now, and More is not asked.
+	Hypothetical bool
 }
 
 // Identity is what speaks for or limits a caller on the caller's own side.
