@@ -156,45 +156,6 @@ func (s *Service) loadIdentity(ctx context.Context, id string) (policy.Identity,
 	return identity, nil
 }
 
-// policiesOf collects the policies of e: inline, attached, and its groups'.
-func (s *Service) policiesOf(tx Tx, e Entity) ([]*policy.Policy, error) {
-	var all []*policy.Policy
-	for _, in := range e.Inline {
-		p, err := s.known.parse(inlineName(e, in), in.Document)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, p)
-	}
-	attached, err := tx.LinksFrom(e.ID, Attached)
-	if err != nil {
-		return nil, err
-	}
-	for _, l := range attached {
-		p, err := s.managed(tx, l.Target)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, p)
-	}
-	groups, err := tx.LinksFrom(e.ID, Member)
-	if err != nil {
-		return nil, err
-	}
-	for _, l := range groups {
-		g, err := tx.EntityByID(l.Target)
-		if err != nil {
-			return nil, err
-		}
-		more, err := s.policiesOf(tx, g)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, more...)
-	}
-	return all, nil
-}
-
 // inlineName is what decisions call an inline policy of e.
 func inlineName(e Entity, in Inline) string {
 	return fmt.Sprintf("inline policy %s of %s/%s", in.Name, e.Kind, e.Name)

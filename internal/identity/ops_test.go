@@ -67,6 +67,12 @@ func fill(in any, name string) any {
 			f.Set(reflect.ValueOf(new("123456")))
 		case "Arn":
 			f.Set(reflect.ValueOf(new("arn:aws:iam::" + string(accountA) + ":user/" + name)))
+		case "PolicySourceArn":
+			f.Set(reflect.ValueOf(new("arn:aws:iam::" + string(accountA) + ":user/" + name)))
+		case "ActionNames":
+			f.Set(reflect.ValueOf([]string{"kms:Decrypt"}))
+		case "PolicyInputList":
+			f.Set(reflect.ValueOf([]string{anything}))
 		case "JobId":
 			f.Set(reflect.ValueOf(new("00000000-0000-4000-8000-000000000000")))
 		case "ServiceNamespace":

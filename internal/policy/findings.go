@@ -44,6 +44,7 @@ type referenceAction struct {
 	name string   // as AWS writes it
 	low  string   // in lower case
 	keys []string // its condition keys in lower case, without what a request fills in
+	on   []string // the types of its resources; none for "*"
 }
 
 // reference are the actions of each service that is known, by its name.
@@ -52,6 +53,9 @@ var reference = sync.OnceValue(func() map[string][]referenceAction {
 	for line := range strings.Lines(referenceText) {
 		f := strings.Fields(line)
 		a := referenceAction{name: f[0], low: lowered(f[0])}
+		if f[1] != "*" {
+			a.on = strings.Split(f[1], ",")
+		}
 		for _, key := range f[2:] {
 			key, _, _ = strings.Cut(lowered(key), "${")
 			a.keys = append(a.keys, key)
@@ -71,6 +75,18 @@ func (a *referenceAction) has(key string) bool {
 		open := strings.HasSuffix(k, ":") || strings.HasSuffix(k, "/")
 		return k == key || open && strings.HasPrefix(key, k)
 	})
+}
+
+// ResourceTypes are the types of resources that an action can be about, as AWS's
+// reference calls them; none if it is about no resource, or not known.
+func ResourceTypes(action string) []string {
+	low := lowered(action)
+	for _, a := range reference()[serviceOf(low)] {
+		if a.low == low {
+			return slices.Clone(a.on)
+		}
+	}
+	return nil
 }
 
 // Findings looks for what is valid and yet amiss. It knows the actions and
