@@ -30,27 +30,26 @@ type request struct {
 // is acted upon. RDS resources have no policies: what an account shares with
 // another is shown by visible, and here only the caller's own side speaks.
 func (v *View) authorize(ctx context.Context, r request, on ...object) error {
-	id, err := v.Policies.IdentityOf(ctx, v.caller)
-	if err != nil {
-		return fmt.Errorf("look up the policies of %s: %w", v.caller.ARN, err)
-	}
 	for _, o := range on {
-		if err := v.decide(id, r, o); err != nil {
+		if err := v.decide(ctx, r, o); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (v *View) decide(id policy.Identity, r request, o object) error {
+func (v *View) decide(ctx context.Context, r request, o object) error {
 	resource, owner := "*", v.caller.Account
 	if !o.arn.IsZero() {
 		resource, owner = o.arn.String(), o.arn.Account
 	}
-	d := policy.Question{
-		Caller: v.caller, Identity: id, Action: r.action, Resource: resource,
-		Owner: v.caller.Account, Context: r.context(o), Now: v.Now(),
-	}.Decide()
+	q := policy.Question{
+		Caller: v.caller, Action: r.action, Resource: resource, Owner: v.caller.Account, Context: r.context(o), Now: v.Now(),
+	}
+	if err := v.Policies.Complete(ctx, &q); err != nil {
+		return fmt.Errorf("look up the policies of %s: %w", v.caller.ARN, err)
+	}
+	d := q.Decide()
 	err := v.Audit.Record(audit.Event{
 		Time: v.Now(), Caller: v.caller, Action: r.action, Resource: resource,
 		Owner: owner, Allowed: d.Allowed, Reason: d.String(),

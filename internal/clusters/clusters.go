@@ -58,11 +58,11 @@ type View struct {
 // As is the service as c sees it.
 func (s *Service) As(c cloud.Caller) *View { return &View{Service: s, caller: c} }
 
-// Policies tells what speaks for or limits a caller.
+// Policies knows what has a say in a question beside the resource's own policy.
 type Policies interface {
-	// IdentityOf returns the policies on the caller's own side; the zero Identity
-	// for a caller that has none.
-	IdentityOf(context.Context, cloud.Caller) (policy.Identity, error)
+	// Complete adds to q what speaks for q.Caller or limits it, and what organizations
+	// say of the accounts, as it is now.
+	Complete(ctx context.Context, q *policy.Question) error
 }
 
 // Audit is the log of decisions.

@@ -172,10 +172,11 @@ type directory struct {
 	people map[string]policy.Identity
 }
 
-func (d *directory) IdentityOf(_ context.Context, c cloud.Caller) (policy.Identity, error) {
+func (d *directory) Complete(_ context.Context, q *policy.Question) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.people[c.Principal], nil
+	q.Identity = d.people[q.Caller.Principal]
+	return nil
 }
 
 func (d *directory) PrincipalID(_ context.Context, arn string) (string, error) {

@@ -28,7 +28,16 @@ type Sealer interface {
 	Open(sealed, context []byte) ([]byte, error)
 }
 
-// Service is the identity service. All its fields are required. Only its
+// Organizations knows which accounts belong together, and what that means for them.
+type Organizations interface {
+	// Membership is what account a's organization says of it now; the zero Membership
+	// if it is in none, or is no account. It is asked on every request, by many
+	// goroutines at once, and does not wait for a disk. Nobody changes what it returns.
+	Membership(ctx context.Context, a cloud.AccountID) (*policy.Membership, error)
+}
+
+// Service is the identity service. Its fields are required, but for those that
+// say otherwise. Only its
 // operator's methods (CreateAccount, Accounts, CreateRootKey), sign-in and the
 // look-ups that other services make can be asked of it directly; every operation of IAM
 // needs a caller, and As is the only way to name one. It is safe for concurrent
@@ -38,6 +47,8 @@ type Service struct {
 	Audit  Audit
 	Sealer Sealer
 	Now    func() time.Time
+	// Organizations may be nil: then no account is in one.
+	Organizations Organizations
 
 	known  caches
 	usages usages
@@ -57,8 +68,9 @@ func (s *Service) As(c cloud.Caller) *View { return &View{s, c} }
 type request struct {
 	Tx
 	*Service
-	caller   cloud.Caller
-	identity policy.Identity
+	caller cloud.Caller
+	// question is the caller's, complete but for what it is about.
+	question policy.Question
 	// given is why the caller needs no permission for what it asks, unless a policy
 	// denies it in so many words; "" if it does.
 	given string
@@ -66,25 +78,32 @@ type request struct {
 
 // read runs fn as a request that changes nothing.
 func (v *View) read(ctx context.Context, fn func(*request) error) error {
-	identity, err := v.IdentityOf(ctx, v.caller)
+	q, err := v.question(ctx)
 	if err != nil {
 		return err
 	}
 	return v.Store.View(ctx, func(tx Tx) error {
-		return fn(&request{Tx: tx, Service: v.Service, caller: v.caller, identity: identity})
+		return fn(&request{Tx: tx, Service: v.Service, caller: v.caller, question: q})
 	})
 }
 
 // change runs fn as a request whose changes are kept if it returns nil. When
 // change returns, no look-up answers any more from what was true before.
 func (v *View) change(ctx context.Context, fn func(*request) error) error {
-	identity, err := v.IdentityOf(ctx, v.caller)
+	q, err := v.question(ctx)
 	if err != nil {
 		return err
 	}
 	return v.update(ctx, func(tx Tx) error {
-		return fn(&request{Tx: tx, Service: v.Service, caller: v.caller, identity: identity})
+		return fn(&request{Tx: tx, Service: v.Service, caller: v.caller, question: q})
 	})
+}
+
+// question is the beginning of everything that is asked about the caller.
+func (v *View) question(ctx context.Context) (policy.Question, error) {
+	q := policy.Question{Caller: v.caller, Owner: v.caller.Account}
+	err := v.Complete(ctx, &q)
+	return q, err
 }
 
 // update is the store's Update followed by forgetting what may have changed. A
@@ -120,10 +139,12 @@ func (r *request) authorize(action string, on resource) error {
 	if on.owner == "" {
 		on.owner = r.caller.Account
 	}
-	d := policy.Question{
-		Caller: r.caller, Identity: r.identity, Action: action, Resource: on.arn,
-		Owner: on.owner, Context: on.context, Now: r.Now(),
-	}.Decide()
+	q := r.question
+	q.Action, q.Resource, q.Owner, q.Context, q.Now = action, on.arn, on.owner, on.context, r.Now()
+	if on.owner != r.caller.Account { // whose organization is not told
+		q.OwnerOrg, q.ResourceControl = policy.Place{}, policy.Control{}
+	}
+	d := q.Decide()
 	allowed, reason := d.Allowed, d.String()
 	if !allowed && !d.Explicit && r.given != "" {
 		allowed, reason = true, r.given

@@ -116,6 +116,44 @@ func (s *Service) IdentityOf(ctx context.Context, c cloud.Caller) (policy.Identi
 	return identity, nil
 }
 
+// Complete adds to q all that has a say in it beside the resource's own policy:
+// the policies that speak for q.Caller or limit it, and what organizations say of
+// its account, of the resource's, and of the one for whose sake a service calls.
+func (s *Service) Complete(ctx context.Context, q *policy.Question) (err error) {
+	if q.Identity, err = s.IdentityOf(ctx, q.Caller); err != nil || s.Organizations == nil {
+		return err
+	}
+	caller, err := s.Organizations.Membership(ctx, q.Caller.Account)
+	if err != nil {
+		return err
+	}
+	owner := caller
+	if a := q.ResourceAccount(); a != q.Caller.Account {
+		if owner, err = s.Organizations.Membership(ctx, a); err != nil {
+			return err
+		}
+	}
+	q.Within(caller, owner)
+	if q.Caller.SourceARN == "" {
+		return nil
+	}
+	return s.completeSource(ctx, q)
+}
+
+// completeSource adds where the account of q.Caller.SourceARN is.
+func (s *Service) completeSource(ctx context.Context, q *policy.Question) error {
+	arn, err := cloud.ParseARN(q.Caller.SourceARN)
+	if err != nil {
+		return nil // then it belongs to no account
+	}
+	source, err := s.Organizations.Membership(ctx, arn.Account)
+	if err != nil {
+		return err
+	}
+	q.SourceOrg = source.Place
+	return nil
+}
+
 // lasting is what speaks for c whatever the session.
 func (s *Service) lasting(ctx context.Context, c cloud.Caller) (policy.Identity, error) {
 	switch c.Kind {

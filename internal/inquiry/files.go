@@ -224,8 +224,20 @@ func (e *entity) tags() map[string]string {
 	return all
 }
 
-// Identity implements Source.
-func (f *Files) Identity(_ context.Context, c cloud.Caller) (id policy.Identity, err error) {
+// Complete implements Source.
+func (f *Files) Complete(_ context.Context, q *policy.Question) (err error) {
+	if q.Identity, err = f.identityOf(q.Caller); err != nil {
+		return err
+	}
+	if q.ServiceControl.Levels, err = f.levels("scp", q.Caller.Account); err != nil {
+		return err
+	}
+	q.ResourceControl.Levels, err = f.levels("rcp", q.ResourceAccount())
+	return err
+}
+
+// identityOf is what speaks for and limits c.
+func (f *Files) identityOf(c cloud.Caller) (id policy.Identity, err error) {
 	switch c.Kind {
 	case cloud.Root:
 		p, err := policy.Parse("account root", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)
@@ -340,15 +352,6 @@ func (f *Files) policy(name, file string) (*policy.Policy, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return p, nil
-}
-
-// Controls implements Source.
-func (f *Files) Controls(_ context.Context, caller, owner cloud.AccountID) (service, resource policy.Control, err error) {
-	if service.Levels, err = f.levels("scp", caller); err != nil {
-		return service, resource, err
-	}
-	resource.Levels, err = f.levels("rcp", owner)
-	return service, resource, err
 }
 
 func (f *Files) levels(kind string, a cloud.AccountID) (all []policy.Level, err error) {

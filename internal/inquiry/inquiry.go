@@ -60,15 +60,13 @@ type Source interface {
 	// belongs to one request. For a role it is a session, with name for the session
 	// if the ARN has none.
 	Caller(ctx context.Context, arn, name string) (cloud.Caller, error)
-	// Identity is what speaks for and limits c.
-	Identity(ctx context.Context, c cloud.Caller) (policy.Identity, error)
+	// Complete adds to q what speaks for q.Caller or limits it, and what organizations
+	// say of its account and of the resource's.
+	Complete(ctx context.Context, q *policy.Question) error
 	// Key completes q, which is about a KMS key, with the key's side.
 	Key(ctx context.Context, q *policy.Question) error
 	// Trust is a role's trust policy.
 	Trust(ctx context.Context, role string) (*policy.Policy, error)
-	// Controls are what organizations say: service control policies of the caller's
-	// account and resource control policies of the owner's.
-	Controls(ctx context.Context, caller, owner cloud.AccountID) (service, resource policy.Control, err error)
 	// Unknown is what this source never knows.
 	Unknown() []string
 }
@@ -116,15 +114,14 @@ func question(ctx context.Context, src Source, a Ask, now time.Time) (q policy.Q
 	if q.Caller.Kind == cloud.AssumedRole && q.Caller.TokenIssued.IsZero() {
 		q.Caller.TokenIssued = q.Now
 	}
-	if q.Identity, err = src.Identity(ctx, q.Caller); err != nil {
-		return q, nil, fmt.Errorf("policies of %s: %w", a.Principal, err)
-	}
 	more, err := resource(ctx, src, &q, arn)
 	if err != nil {
 		return q, nil, err
 	}
-	q.ServiceControl, q.ResourceControl, err = src.Controls(ctx, q.Caller.Account, q.Owner)
-	return q, append(unknown, more...), err
+	if err := src.Complete(ctx, &q); err != nil {
+		return q, nil, fmt.Errorf("policies of %s: %w", a.Principal, err)
+	}
+	return q, append(unknown, more...), nil
 }
 
 func (a *Ask) check() error {

@@ -70,16 +70,16 @@ func (v *View) authorize(ctx context.Context, t *target, a ask) error {
 	// A key that is not there answers as one whose policy lets nobody in.
 	if t.loaded != nil {
 		if rules[a.action].foreign || t.ref.Account == v.caller.Account {
-			q.ResourcePolicy = t.policy
+			q.ResourcePolicy, q.Fixed = t.policy, t.Manager != Customer
 			q.Grants = v.grantsFor(*t, a)
 		}
 	}
-	d, err := v.decide(ctx, q, t, a)
+	d, err := v.decide(ctx, &q, t, a)
 	if err != nil || d.Allowed {
 		return err
 	}
 	if t.loaded != nil && t.ref.Account != v.caller.Account {
-		if d, err = v.unseen(ctx, q, d, t, a); err != nil {
+		if d, err = v.unseen(q, d, t, a); err != nil {
 			return err
 		}
 	}
@@ -99,19 +99,17 @@ var everything = sync.OnceValues(func() (*policy.Policy, error) {
 // it is the key that does not let the caller in, that is what would be said if
 // there were no key: else callers could ask, by way of the conditions in their
 // own policies, what tags and aliases it has, and whether it is there.
-func (v *View) unseen(ctx context.Context, q policy.Question, d policy.Decision, t *target, a ask) (policy.Decision, error) {
+func (v *View) unseen(q policy.Question, d policy.Decision, t *target, a ask) (policy.Decision, error) {
 	all, err := everything()
 	if err != nil {
 		return d, err
 	}
-	q.Caller, q.Now, q.Identity = v.caller, v.Now(), policy.Identity{Policies: []*policy.Policy{all}}
+	own := q.Identity
+	q.Identity = policy.Identity{Policies: []*policy.Policy{all}}
 	if q.Decide().Allowed {
 		return d, nil
 	}
-	if q.Identity, err = v.Policies.IdentityOf(ctx, v.caller); err != nil {
-		return d, fmt.Errorf("policies of %s: %w", v.caller.ARN, err)
-	}
-	q.ResourcePolicy, q.Grants, q.More = nobody, nil, v.conditions(target{ref: t.ref, alias: t.alias}, a)
+	q.Identity, q.ResourcePolicy, q.Fixed, q.Grants, q.More = own, nobody, false, nil, v.conditions(target{ref: t.ref, alias: t.alias}, a)
 	if t.alias != "" {
 		q.Resource = t.ref.alias(t.alias)
 	}
@@ -123,25 +121,25 @@ func (v *View) unseen(ctx context.Context, q policy.Question, d policy.Decision,
 func (v *View) allow(ctx context.Context, action, resource string, c policy.Context) error {
 	q := policy.Question{Action: "kms:" + action, Resource: resource, Owner: v.caller.Account, Context: policy.Context{}}
 	maps.Copy(q.Context, c)
-	d, err := v.decide(ctx, q, &target{}, ask{action: action})
+	d, err := v.decide(ctx, &q, &target{}, ask{action: action})
 	if err != nil || d.Allowed {
 		return err
 	}
 	return accessDenied(v.user(d) + "on resource: " + resource + " " + d.Because())
 }
 
-// decide answers q, which is a's about t, for the caller and records the answer,
-// and with it that t's state keeps anything from coming of it. Nothing else in
-// this package decides, but for the check that a key policy locks nobody out.
-func (v *View) decide(ctx context.Context, q policy.Question, t *target, a ask) (policy.Decision, error) {
-	identity, err := v.Policies.IdentityOf(ctx, v.caller)
-	if err != nil {
-		return policy.Decision{}, fmt.Errorf("policies of %s: %w", v.caller.ARN, err)
-	}
+// decide completes q, which is a's about t and the caller's, answers it and
+// records the answer, and with it that t's state keeps anything from coming of it.
+// Nothing else in this package decides, but for the check that a key policy locks
+// nobody out.
+func (v *View) decide(ctx context.Context, q *policy.Question, t *target, a ask) (policy.Decision, error) {
 	if q.More == nil {
 		v.addCaller(q.Context)
 	}
-	q.Caller, q.Identity, q.Now = v.caller, identity, v.Now()
+	q.Caller, q.Now = v.caller, v.Now()
+	if err := v.Policies.Complete(ctx, q); err != nil {
+		return policy.Decision{}, fmt.Errorf("policies of %s: %w", v.caller.ARN, err)
+	}
 	d := q.Decide()
 	t.asked = a.action
 	if t.at = q.Now; rules[a.action].needs == onlyEnabled { // GetKeyLastUsage names the record

@@ -301,7 +301,7 @@ func (v *View) mayListRetirable(ctx context.Context, service string) error {
 		return err
 	}
 	q := policy.Question{Action: "kms:ListRetirableGrants", Resource: "*", ResourcePolicy: own, Context: policy.Context{}}
-	_, err = v.decide(ctx, q, &target{}, ask{action: "ListRetirableGrants"})
+	_, err = v.decide(ctx, &q, &target{}, ask{action: "ListRetirableGrants"})
 	return err
 }
 
@@ -422,8 +422,9 @@ func (v *View) mayRetire(ctx context.Context, t target, g *Grant) error {
 		// The account that made the grant, or may retire it as a whole, decides by
 		// its identity policies alone.
 		q.Owner, q.ResourcePolicy, q.ResourceMustAllow = account, nil, false
+		q.Context["aws:ResourceAccount"] = []string{string(t.ref.Account)}
 	}
-	d, err := v.decide(ctx, q, &t, ask{action: "RetireGrant"})
+	d, err := v.decide(ctx, &q, &t, ask{action: "RetireGrant"})
 	if err != nil || d.Allowed {
 		return err
 	}

@@ -75,15 +75,14 @@ func (v *View) checkLockout(ctx context.Context, k *Key, kept string) error {
 	if err != nil {
 		return fmt.Errorf("policy of %s: %w", k.ARN(), err)
 	}
-	identity, err := v.Policies.IdentityOf(ctx, v.caller)
-	if err != nil {
-		return fmt.Errorf("policies of %s: %w", v.caller.ARN, err)
-	}
 	q := policy.Question{
-		Caller: v.caller, Identity: identity, Action: "kms:PutKeyPolicy", Resource: k.ARN(), Owner: k.Account,
+		Caller: v.caller, Action: "kms:PutKeyPolicy", Resource: k.ARN(), Owner: k.Account,
 		ResourcePolicy: p, ResourceMustAllow: true, Context: keyContext(k, nil), Now: v.Now(),
 	}
 	v.addCaller(q.Context)
+	if err := v.Policies.Complete(ctx, &q); err != nil {
+		return fmt.Errorf("policies of %s: %w", v.caller.ARN, err)
+	}
 	if !q.Decide().Allowed {
 		return malformedPolicy("The new key policy will not allow you to update the key policy in the future.")
 	}

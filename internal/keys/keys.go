@@ -24,12 +24,13 @@ import (
 	"borealis/internal/policy"
 )
 
-// Policies knows what speaks for a caller on the caller's own side.
+// Policies knows what has a say in a question beside the resource's own policy.
 type Policies interface {
-	// IdentityOf returns the caller's policies as they are now. It is asked on
-	// every request, by many goroutines at once, and does not wait for a disk.
-	// Service principals have the zero Identity.
-	IdentityOf(context.Context, cloud.Caller) (policy.Identity, error)
+	// Complete adds to q what speaks for q.Caller or limits it, and what organizations
+	// say of the accounts, as it is now. It is asked on every request, by
+	// many goroutines at once, and does not wait for a disk. For services nothing
+	// speaks.
+	Complete(ctx context.Context, q *policy.Question) error
 }
 
 // Principals knows which principals exist, in every account.

@@ -137,6 +137,7 @@ func (w *world) wait(d time.Duration) {
 type directory struct {
 	mu     sync.Mutex
 	people map[string]*entry // by ARN
+	orgs   map[cloud.AccountID]policy.Membership
 	serial int
 }
 
@@ -145,22 +146,24 @@ type entry struct {
 	identity policy.Identity
 }
 
-func (d *directory) IdentityOf(_ context.Context, c cloud.Caller) (policy.Identity, error) {
+func (d *directory) Complete(_ context.Context, q *policy.Question) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	e := d.people[c.Principal]
+	mine, owners := d.orgs[q.Caller.Account], d.orgs[q.ResourceAccount()]
+	q.Within(&mine, &owners)
+	e := d.people[q.Caller.Principal]
 	if e == nil {
-		return policy.Identity{}, nil
+		return nil
 	}
-	id := e.identity
-	for _, text := range c.SessionPolicies {
+	q.Identity = e.identity
+	for _, text := range q.Caller.SessionPolicies {
 		p, err := policy.Parse("session policy", text)
 		if err != nil {
-			return id, err
+			return err
 		}
-		id.Session = append(id.Session, p)
+		q.Identity.Session = append(q.Identity.Session, p)
 	}
-	return id, nil
+	return nil
 }
 
 func (d *directory) PrincipalID(_ context.Context, arn string) (string, error) {

@@ -96,7 +96,7 @@ func (q *Question) hopeless() string {
 	switch {
 	case q.Fixed && !v.resource.found():
 		return "the key is AWS managed: nobody can change its policy, which lets callers in only through its service, and in its own account"
-	case v.crossAccount() && q.ResourcePolicy == nil:
+	case q.crossAccount() && q.ResourcePolicy == nil:
 		return q.Resource + " has no policy of its own that could let another account in"
 	}
 	return "no change of one statement for each policy would allow it"
@@ -104,8 +104,8 @@ func (q *Question) hopeless() string {
 
 func (q *Question) verdict() verdict {
 	r := newRequest(q)
-	v := verdict{r: &r}
-	v.gather()
+	var v verdict
+	v.gather(&r)
 	return v
 }
 
@@ -261,9 +261,9 @@ func (q *Question) editControl() (w Way) {
 	r := newRequest(q)
 	levels := slices.Clone(q.ServiceControl.Levels)
 	for i, l := range levels {
-		v := verdict{r: &r}
+		var v verdict
 		var allow finding
-		if v.scanAll(l.Policies, ServiceControl, &allow); allow.found() {
+		if v.scanAll(&r, l.Policies, ServiceControl, &allow); allow.found() {
 			continue
 		}
 		was := &Policy{Name: "new service control policy"}

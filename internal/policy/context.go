@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -113,6 +114,13 @@ type request struct {
 	isARN   bool
 	scratch [2]string
 	last    lookup // policies ask for the same few keys over and over
+	ip      parsed // and about one address
+}
+
+// A parsed is an IP address as text and as what it means.
+type parsed struct {
+	text string
+	addr netip.Addr // zero if text is no address
 }
 
 // A lookup is what Context and More say to a name.
@@ -134,6 +142,17 @@ func newRequest(q *Question) request {
 	}
 	r.arn[5], r.isARN = rest, true
 	return r
+}
+
+// address is the address that text is; the zero Addr, which is in no prefix, if
+// it is none. It reads an address once for all that is said about it.
+func (r *request) address(text string) netip.Addr {
+	if r.ip.text != text {
+		own := strings.Clone(text) // a parser may keep it
+		addr, _ := netip.ParseAddr(own)
+		r.ip = parsed{own, addr.Unmap()}
+	}
+	return r.ip.addr
 }
 
 // values are the request's values of a key, and whether it has the key at all.
@@ -172,18 +191,29 @@ func (r *request) values(k *key) ([]string, bool) {
 	return r.last.values, r.last.found
 }
 
-func (r *request) principalTag(tag string) (all []string, found bool) {
+// principalTag are the values of the caller's tags that are called tag in one case
+// or another.
+func (r *request) principalTag(tag string) (values []string, found bool) {
+	n := 0
 	for name, v := range r.Caller.Tags {
-		switch {
-		case !EqualFold(name, tag):
-		case found:
-			all = append(all[:len(all):len(all)], v)
-		default:
+		if EqualFold(name, tag) {
 			r.scratch[0] = v
-			all, found = r.scratch[:1], true
+			n++
 		}
 	}
-	return all, found
+	if n < 2 {
+		return r.scratch[:n], n == 1
+	}
+	return foldedValues(r.Caller.Tags, tag), true
+}
+
+func foldedValues(tags map[string]string, tag string) (all []string) {
+	for name, v := range tags {
+		if EqualFold(name, tag) {
+			all = append(all, v)
+		}
+	}
+	return all
 }
 
 // global are the values of a global key. Which requests have it is AWS's

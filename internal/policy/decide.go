@@ -9,11 +9,11 @@ func (q Question) Decide() Decision {
 		return Decision{Action: q.Action, Side: IdentityBased}
 	}
 	r := newRequest(&q)
-	v := verdict{r: &r}
-	v.gather()
-	d := v.decide()
+	var v verdict
+	v.gather(&r)
+	d := v.decide(&q)
 	d.Action = q.Action
-	d.CrossAccount = v.crossAccount()
+	d.CrossAccount = q.crossAccount()
 	return d
 }
 
@@ -33,9 +33,9 @@ func (f finding) ref() Ref {
 }
 
 // A verdict is what the statements say, side by side, before the rules of
-// evaluation put them together.
+// evaluation put them together. It does not hold the request, which can so stay
+// on the stack.
 type verdict struct {
-	r *request
 	// deny is the first Deny that matched, on the side denied.
 	deny   finding
 	denied Side
@@ -48,33 +48,33 @@ type verdict struct {
 
 // gather looks through all policies. Only an explicit deny ends it early: it
 // outweighs everything.
-func (v *verdict) gather() {
-	if v.organizations() {
+func (v *verdict) gather(r *request) {
+	if v.organizations(r) {
 		return
 	}
-	id := &v.r.Identity
-	if v.scanAll(id.Policies, IdentityBased, &v.identity) {
+	id := &r.Identity
+	if v.scanAll(r, id.Policies, IdentityBased, &v.identity) {
 		return
 	}
-	if id.Boundary != nil && v.scan(id.Boundary, Boundary, &v.boundary) {
+	if id.Boundary != nil && v.scan(r, id.Boundary, Boundary, &v.boundary) {
 		return
 	}
-	if v.scanAll(id.Session, Session, &v.session) {
+	if v.scanAll(r, id.Session, Session, &v.session) {
 		return
 	}
-	if v.r.ResourcePolicy != nil {
-		v.scan(v.r.ResourcePolicy, ResourceBased, &v.resource)
+	if r.ResourcePolicy != nil {
+		v.scan(r, r.ResourcePolicy, ResourceBased, &v.resource)
 	}
 }
 
 // scan looks for what p says. It reports whether that is an explicit deny.
-func (v *verdict) scan(p *Policy, side Side, allow *finding) bool {
-	for c := p.candidates(v.r.action); c.next(); {
+func (v *verdict) scan(r *request, p *Policy, side Side, allow *finding) bool {
+	for c := p.candidates(r.action); c.next(); {
 		s := &p.Statements[c.at]
 		if !s.Deny && allow.found() && side != ResourceBased {
 			continue // one Allow is enough; only a Deny could change anything
 		}
-		e, _, by := s.check(v.r)
+		e, _, by := s.check(r)
 		switch {
 		case e != fits:
 		case s.Deny:
@@ -91,58 +91,58 @@ func (v *verdict) scan(p *Policy, side Side, allow *finding) bool {
 
 // crossAccount says that caller and resource belong to different accounts.
 // A service belongs to none.
-func (v *verdict) crossAccount() bool {
-	return v.r.Caller.Kind != cloud.Service && v.r.Caller.Account != v.r.Owner
+func (q *Question) crossAccount() bool {
+	return q.Caller.Kind != cloud.Service && q.Caller.Account != q.Owner
 }
 
-func (v *verdict) decide() Decision {
+func (v *verdict) decide(q *Question) Decision {
 	switch {
 	case v.deny.found():
 		return Decision{Explicit: true, Side: v.denied, Decided: v.deny.ref()}
-	case v.r.Caller.Kind == cloud.Service:
-		return v.service()
+	case q.Caller.Kind == cloud.Service:
+		return v.service(q)
 	case v.closed:
 		return Decision{Side: ServiceControl}
-	case v.crossAccount():
-		return v.foreign()
+	case q.crossAccount():
+		return v.foreign(q)
 	}
-	return v.own()
+	return v.own(q)
 }
 
 // service decides for an AWS service acting for itself: it has no identity
 // policies, so the resource's side is all there is.
-func (v *verdict) service() Decision {
+func (v *verdict) service(q *Question) Decision {
 	if v.resource.found() {
 		return allowed(ResourceBased, v.resource.ref(), Ref{})
 	}
-	if g := v.r.Grants; len(g) > 0 {
+	if g := q.Grants; len(g) > 0 {
 		return allowed(ResourceBased, g[0].ref(), Ref{})
 	}
 	return Decision{Side: ResourceBased}
 }
 
 // own decides within the owner's account. Whichever way in is open suffices.
-func (v *verdict) own() Decision {
-	limit := v.limit()
+func (v *verdict) own(q *Question) Decision {
+	limit := v.limit(q)
 	if v.by == reachDirect || v.by == reachRole && limit == "" {
 		return allowed(ResourceBased, v.resource.ref(), Ref{})
 	}
-	for _, g := range v.r.Grants {
-		if g.exempt(&v.r.Caller) || limit == "" {
+	for _, g := range q.Grants {
+		if g.exempt(&q.Caller) || limit == "" {
 			return allowed(ResourceBased, g.ref(), Ref{})
 		}
 	}
-	letIn := !v.r.ResourceMustAllow || v.by != reachNone
+	letIn := !q.ResourceMustAllow || v.by != reachNone
 	switch {
 	case v.identity.found() && letIn && limit == "":
 		d := allowed(IdentityBased, v.identity.ref(), Ref{})
-		if v.r.ResourceMustAllow {
+		if q.ResourceMustAllow {
 			d.Beside = v.resource.ref()
 		}
 		return d
-	case !letIn && len(v.r.Grants) == 0:
+	case !letIn && len(q.Grants) == 0:
 		return Decision{Side: ResourceBased}
-	case limit != "" && (v.identity.found() || v.by == reachRole || len(v.r.Grants) > 0):
+	case limit != "" && (v.identity.found() || v.by == reachRole || len(q.Grants) > 0):
 		return Decision{Side: limit}
 	}
 	return Decision{Side: IdentityBased}
@@ -150,25 +150,25 @@ func (v *verdict) own() Decision {
 
 // foreign decides for a caller of another account: the owner's side and the
 // caller's own must both allow it.
-func (v *verdict) foreign() Decision {
-	limit := v.limit()
-	for _, g := range v.r.Grants {
+func (v *verdict) foreign(q *Question) Decision {
+	limit := v.limit(q)
+	for _, g := range q.Grants {
 		// Whoever issued it in the caller's account has spoken for that account.
-		if g.Issuer == v.r.Caller.Account && (g.exempt(&v.r.Caller) || limit == "") {
+		if g.Issuer == q.Caller.Account && (g.exempt(&q.Caller) || limit == "") {
 			return allowed(ResourceBased, g.ref(), Ref{})
 		}
 	}
 	beside := v.resource.ref()
 	if !v.resource.found() {
-		if len(v.r.Grants) == 0 {
+		if len(q.Grants) == 0 {
 			return Decision{Side: ResourceBased}
 		}
-		beside = v.r.Grants[0].ref()
+		beside = q.Grants[0].ref()
 	}
 	switch {
-	case limit != "" && !v.resource.found() && !v.exempted():
+	case limit != "" && !v.resource.found() && !q.exempted():
 		return Decision{Side: limit}
-	case !v.identity.found() && !v.spokenFor():
+	case !v.identity.found() && !q.spokenFor():
 		return Decision{Side: IdentityBased}
 	case limit != "":
 		return Decision{Side: limit}
@@ -178,9 +178,9 @@ func (v *verdict) foreign() Decision {
 
 // spokenFor says that a grant of the caller's own account stands in for an
 // identity policy.
-func (v *verdict) spokenFor() bool {
-	for _, g := range v.r.Grants {
-		if g.Issuer == v.r.Caller.Account {
+func (q *Question) spokenFor() bool {
+	for _, g := range q.Grants {
+		if g.Issuer == q.Caller.Account {
 			return true
 		}
 	}
@@ -188,9 +188,9 @@ func (v *verdict) spokenFor() bool {
 }
 
 // exempted says that a grant was made to the caller itself.
-func (v *verdict) exempted() bool {
-	for _, g := range v.r.Grants {
-		if g.exempt(&v.r.Caller) {
+func (q *Question) exempted() bool {
+	for _, g := range q.Grants {
+		if g.exempt(&q.Caller) {
 			return true
 		}
 	}
@@ -199,11 +199,11 @@ func (v *verdict) exempted() bool {
 
 // limit is the side that limits the caller and does not allow the request; ""
 // if there is none.
-func (v *verdict) limit() Side {
+func (v *verdict) limit(q *Question) Side {
 	switch {
-	case v.r.Identity.Boundary != nil && !v.boundary.found():
+	case q.Identity.Boundary != nil && !v.boundary.found():
 		return Boundary
-	case v.r.Identity.Session != nil && !v.session.found():
+	case q.Identity.Session != nil && !v.session.found():
 		return Session
 	}
 	return ""

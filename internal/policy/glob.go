@@ -51,15 +51,16 @@ func (g glob) any() bool {
 // ?, whichever are fewer. So all of it is no more than len(s) * (2 + len(g)/64)
 // steps, and long values of variables do not make it longer.
 func (g glob) match(s string) bool {
-	if g.least() > len(s) {
-		return false
-	}
 	head, rest, found := strings.Cut(string(g), "\xff")
 	n, ok := glob(head).begins(s)
-	if !found {
-		return ok && n == len(s)
-	}
-	if !ok {
+	switch {
+	case !ok:
+		return false
+	case !found:
+		return n == len(s)
+	case rest == "":
+		return true
+	case glob(rest).least() > len(s)-n:
 		return false
 	}
 	s = s[n:]
@@ -437,6 +438,9 @@ func (v *variable) value(r *request) (string, bool) {
 
 // match reports whether s fits the template as request r fills it.
 func (t *template) match(r *request, s string) bool {
+	if t.pieces == nil {
+		return string(t.glob) == s || t.glob.match(s)
+	}
 	g, ok := t.expand(r, len(s))
 	return ok && g.match(s)
 }

@@ -154,8 +154,7 @@ func (v *value) accepts(r *request, op operator, got string) bool {
 		b, err := base64.StdEncoding.DecodeString(got)
 		return err == nil && string(b) == string(v.tmpl.glob)
 	case address:
-		a, err := netip.ParseAddr(got)
-		return err == nil && v.prefix.Contains(a.Unmap())
+		return v.prefix.Contains(r.address(got))
 	}
 	return false
 }

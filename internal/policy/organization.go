@@ -8,18 +8,18 @@ import (
 
 // organizations looks through what the organizations of both accounts say. It
 // reports whether that is an explicit deny.
-func (v *verdict) organizations() bool {
+func (v *verdict) organizations(r *request) bool {
 	// Of resource control policies only a Deny counts: AWS's policy that allows
 	// everything, RCPFullAWSAccess, is attached everywhere and cannot be detached.
-	for _, l := range v.r.resourceControl() {
+	for _, l := range r.resourceControl() {
 		var allow finding
-		if v.scanAll(l.Policies, ResourceControl, &allow) {
+		if v.scanAll(r, l.Policies, ResourceControl, &allow) {
 			return true
 		}
 	}
-	for _, l := range v.r.serviceControl() {
+	for _, l := range r.serviceControl() {
 		var allow finding
-		if v.scanAll(l.Policies, ServiceControl, &allow) {
+		if v.scanAll(r, l.Policies, ServiceControl, &allow) {
 			return true
 		}
 		v.closed = v.closed || !allow.found()
@@ -27,9 +27,9 @@ func (v *verdict) organizations() bool {
 	return false
 }
 
-func (v *verdict) scanAll(all []*Policy, side Side, allow *finding) bool {
+func (v *verdict) scanAll(r *request, all []*Policy, side Side, allow *finding) bool {
 	for _, p := range all {
-		if v.scan(p, side, allow) {
+		if v.scan(r, p, side, allow) {
 			return true
 		}
 	}

@@ -108,6 +108,14 @@ func (q *Question) Within(caller, owner *Membership) {
 	q.ResourceControl, q.OwnerOrg = owner.ResourceControl, owner.Place
 }
 
+// ResourceAccount is the account whose the resource is, whoever's policies decide.
+func (q *Question) ResourceAccount() cloud.AccountID {
+	if v := q.Context["aws:ResourceAccount"]; len(v) == 1 {
+		return cloud.AccountID(v[0])
+	}
+	return q.Owner
+}
+
 // A Grant stands in for the resource policy (KMS's third way in).
 type Grant struct {
 	ID string

@@ -54,9 +54,9 @@ func (s served) Caller(ctx context.Context, arn, name string) (cloud.Caller, err
 	return c, err
 }
 
-// Identity implements inquiry.Source.
-func (s served) Identity(ctx context.Context, c cloud.Caller) (policy.Identity, error) {
-	return s.identity.IdentityOf(ctx, c)
+// Complete implements inquiry.Source.
+func (s served) Complete(ctx context.Context, q *policy.Question) error {
+	return s.identity.Complete(ctx, q)
 }
 
 // Key implements inquiry.Source.
@@ -68,11 +68,6 @@ func (s served) Key(ctx context.Context, q *policy.Question) error {
 func (s served) Trust(ctx context.Context, role string) (*policy.Policy, error) {
 	r, err := s.identity.Role(ctx, role)
 	return r.Trust, err
-}
-
-// Controls implements inquiry.Source: there are no organizations here.
-func (s served) Controls(context.Context, cloud.AccountID, cloud.AccountID) (service, resource policy.Control, err error) {
-	return service, resource, nil
 }
 
 // Unknown implements inquiry.Source.

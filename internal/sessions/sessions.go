@@ -16,10 +16,11 @@ import (
 	"borealis/internal/policy"
 )
 
-// Policies knows what speaks for callers.
+// Policies knows what has a say in a question beside the resource's own policy.
 type Policies interface {
-	// IdentityOf returns the policies that speak for, or limit, a caller.
-	IdentityOf(context.Context, cloud.Caller) (policy.Identity, error)
+	// Complete adds to q what speaks for q.Caller or limits it, and what organizations
+	// say of the accounts, as it is now.
+	Complete(ctx context.Context, q *policy.Question) error
 }
 
 // Principals knows who exists. Its methods may be called concurrently, and
@@ -98,11 +99,10 @@ var Ops = map[string]api.Op[*View]{
 // authorize puts question q to the policies and writes the answer down before
 // it is acted upon. The caller, its policies and the time are filled in here.
 func (v *View) authorize(ctx context.Context, q policy.Question) error {
-	var err error
-	if q.Identity, err = v.Policies.IdentityOf(ctx, v.caller); err != nil {
+	q.Caller, q.Now = v.caller, v.Now()
+	if err := v.Policies.Complete(ctx, &q); err != nil {
 		return fmt.Errorf("authorize %s: %w", q.Action, err)
 	}
-	q.Caller, q.Now = v.caller, v.Now()
 	d := q.Decide()
 	if err := v.record(q.Action, q.Resource, q.Owner, d.Allowed, d.String()); err != nil {
 		return err

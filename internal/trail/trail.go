@@ -17,10 +17,11 @@ import (
 	"borealis/internal/policy"
 )
 
-// Policies knows what speaks for a caller on the caller's own side.
+// Policies knows what has a say in a question beside the resource's own policy.
 type Policies interface {
-	// IdentityOf returns the caller's policies as they are now.
-	IdentityOf(context.Context, cloud.Caller) (policy.Identity, error)
+	// Complete adds to q what speaks for q.Caller or limits it, and what organizations
+	// say of the accounts, as it is now.
+	Complete(ctx context.Context, q *policy.Question) error
 }
 
 // Log is the audit log.
@@ -99,13 +100,12 @@ var Ops = map[string]api.Op[*View]{
 // authorize decides whether the caller may do action, and puts the decision on
 // record before anything is told.
 func (v *View) authorize(ctx context.Context, action string) error {
-	identity, err := v.Policies.IdentityOf(ctx, v.caller)
-	if err != nil {
+	q := policy.Question{Caller: v.caller, Action: action, Resource: "*", Owner: v.caller.Account, Now: v.Now()}
+	if err := v.Policies.Complete(ctx, &q); err != nil {
 		return fmt.Errorf("policies of %s: %w", v.caller.ARN, err)
 	}
-	q := policy.Question{Caller: v.caller, Identity: identity, Action: action, Resource: "*", Owner: v.caller.Account, Now: v.Now()}
 	d := q.Decide()
-	err = v.Log.Record(audit.Event{
+	err := v.Log.Record(audit.Event{
 		Time: q.Now, Caller: v.caller, Action: action, Resource: "*", Owner: q.Owner, Allowed: d.Allowed, Reason: d.String(),
 	})
 	if err != nil {
