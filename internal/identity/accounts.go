@@ -195,7 +195,7 @@ func (r *request) summary(a cloud.AccountID) (map[string]int32, error) {
 		"AttachedPoliciesPerUserQuota": int32(maxAttached[User].max), "AttachedPoliciesPerRoleQuota": int32(maxAttached[Role].max), "AttachedPoliciesPerGroupQuota": int32(maxAttached[Group].max),
 		"AccountSigningCertificatesPresent": 0, "AccountPasswordPresent": 0, "AccountMFAEnabled": 0, "GlobalEndpointTokenVersion": 1,
 		"GroupsPerUserQuota": maxGroups, "InstanceProfilesQuota": maxProfiles, "PolicyVersionsInUseQuota": 10000,
-		"ServerCertificates": 0, "ServerCertificatesQuota": 20, "SigningCertificatesPerUserQuota": 2, "AccountAccessKeysPresent": 0,
+		"ServerCertificates": 0, "ServerCertificatesQuota": maxServerCerts, "SigningCertificatesPerUserQuota": int32(signingCerts.max), "AccountAccessKeysPresent": 0,
 		"UsersQuota": int32(quota[User].max), "RolesQuota": int32(quota[Role].max), "GroupsQuota": int32(quota[Group].max),
 	}
 	for k, name := range map[Kind]string{User: "Users", Role: "Roles", Group: "Groups"} {
@@ -226,7 +226,7 @@ func (r *request) summary(a cloud.AccountID) (map[string]int32, error) {
 // countItems counts what there is beside principals, keys and policies.
 func (r *request) countItems(a cloud.AccountID, m map[string]int32) error {
 	m["MFADevicesInUse"], m["Providers"] = 0, 0
-	for k, name := range map[ItemKind]string{DeviceItem: "MFADevices", ProfileItem: "InstanceProfiles", OIDCItem: "Providers", SAMLItem: "Providers"} {
+	for k, name := range map[ItemKind]string{DeviceItem: "MFADevices", ProfileItem: "InstanceProfiles", OIDCItem: "Providers", SAMLItem: "Providers", ServerCertItem: "ServerCertificates"} {
 		all, err := r.Items(a, k)
 		if err != nil {
 			return err

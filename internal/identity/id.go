@@ -17,6 +17,10 @@ const (
 	groupPrefix  = "AGPA"
 	policyPrefix = "ANPA"
 	keyPrefix    = "AKIA"
+
+	sshKeyPrefix     = "APKA"
+	serviceKeyPrefix = "ACCA"
+	serverCertPrefix = "ASCA"
 )
 
 var idPrefix = map[Kind]string{User: userPrefix, Role: rolePrefix, Group: groupPrefix}

@@ -21,6 +21,10 @@ const (
 	ReportItem         ItemKind = "credential-report" // the account's id
 	AccessItem         ItemKind = "access-report"     // the job's id
 	DeletionItem       ItemKind = "role-deletion"     // the task's id
+	SSHKeyItem         ItemKind = "ssh-public-key"    // APKA…
+	SigningItem        ItemKind = "signing-cert"      // 32 characters
+	ServiceItem        ItemKind = "service-password"  // ACCA…
+	ServerCertItem     ItemKind = "server-cert"       // the name in lower case
 )
 
 // An Item is what belongs to an account and is neither principal nor key nor

@@ -2,7 +2,6 @@ package identity
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"strings"
 
@@ -45,10 +44,6 @@ func (r *request) item(action string, k ItemKind, id, arn string, missing error,
 
 // retag keeps the item with the tags that change makes of those it has.
 func (r *request) retag(i Item, change func([]Tag) ([]Tag, error)) error {
-	all, err := body[map[string]json.RawMessage](i)
-	if err != nil {
-		return err
-	}
 	has, err := body[struct{ Tags []Tag }](i)
 	if err != nil {
 		return err
@@ -57,10 +52,7 @@ func (r *request) retag(i Item, change func([]Tag) ([]Tag, error)) error {
 	if err != nil {
 		return err
 	}
-	if all["Tags"], err = json.Marshal(tags); err != nil {
-		return err
-	}
-	return putItem(r, i, all)
+	return amend(r, i, "Tags", tags)
 }
 
 // A finder finds an item that the caller may do something to.
@@ -110,4 +102,15 @@ func (v *View) tagsOfItem(ctx context.Context, marker *string, items *int32, fin
 		return err
 	})
 	return tags, next, err
+}
+
+// deleteItem removes an item.
+func (v *View) deleteItem(ctx context.Context, find finder) error {
+	return v.change(ctx, func(r *request) error {
+		i, err := find(r, nil)
+		if err != nil {
+			return err
+		}
+		return r.DeleteItem(i.Account, i.Kind, i.ID)
+	})
 }

@@ -73,6 +73,14 @@ func fill(in any, name string) any {
 			f.Set(reflect.ValueOf([]string{"kms:Decrypt"}))
 		case "PolicyInputList":
 			f.Set(reflect.ValueOf([]string{anything}))
+		case "ServerCertificateName", "NewServerCertificateName":
+			f.Set(reflect.ValueOf(&name))
+		case "SSHPublicKeyBody", "CertificateBody", "PrivateKey":
+			f.Set(reflect.ValueOf(new("not PEM")))
+		case "SSHPublicKeyId", "CertificateId", "ServiceSpecificCredentialId":
+			f.Set(reflect.ValueOf(new("ACCAIOSFODNN7EXAMPLE1")))
+		case "ServiceName":
+			f.Set(reflect.ValueOf(new("codecommit.amazonaws.com")))
 		case "JobId":
 			f.Set(reflect.ValueOf(new("00000000-0000-4000-8000-000000000000")))
 		case "ServiceNamespace":

@@ -134,7 +134,7 @@ func (r *request) passwordRow(e Entity, p *passwordPolicy) ([]string, error) {
 }
 
 // factors is what a report says of an owner's second factor, access keys and
-// certificates, of which there are none.
+// signing certificates.
 func (r *request) factors(owner string) ([]string, error) {
 	mfa, err := hasDevice(r, owner)
 	keys, kerr := r.Keys(owner)
@@ -158,5 +158,26 @@ func (r *request) factors(owner string) ([]string, error) {
 		}
 		row = append(row, strconv.FormatBool(keys[n].Active), reportTime(keys[n].Created), at, *used.Region, *used.ServiceName)
 	}
-	return append(row, "false", notApplicable, "false", notApplicable), nil
+	certs, err := r.certificateColumns(owner)
+	return append(row, certs...), err
+}
+
+// certificateColumns is what a report says of signing certificates, oldest first.
+func (r *request) certificateColumns(owner string) ([]string, error) {
+	items, err := r.ItemsOf(owner, SigningItem)
+	if err != nil {
+		return nil, err
+	}
+	var certs []signingCert
+	err = eachBody(items, func(_ Item, c signingCert) { certs = append(certs, c) })
+	slices.SortFunc(certs, func(a, b signingCert) int { return a.Uploaded.Compare(b.Uploaded) })
+	var row []string
+	for n := range signingCerts.max {
+		if n >= len(certs) {
+			row = append(row, "false", notApplicable)
+			continue
+		}
+		row = append(row, strconv.FormatBool(certs[n].Active), reportTime(certs[n].Uploaded))
+	}
+	return row, err
 }

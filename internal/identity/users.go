@@ -134,7 +134,7 @@ func (v *View) UpdateUser(ctx context.Context, in *iam.UpdateUserInput) (*iam.Up
 }
 
 // DeleteUser removes a user that has nothing any more: no keys, password, MFA
-// devices, policies or groups.
+// devices, certificates, credentials of services, policies or groups.
 func (v *View) DeleteUser(ctx context.Context, in *iam.DeleteUserInput) (*iam.DeleteUserOutput, error) {
 	return &iam.DeleteUserOutput{}, v.change(ctx, func(r *request) error {
 		e, err := r.entity("iam:DeleteUser", User, *in.UserName, nil)
@@ -167,7 +167,10 @@ func (r *request) ownsNothing(e Entity) error {
 	for _, own := range []struct {
 		kind ItemKind
 		name string
-	}{{LoginItem, "login profile"}, {DeviceItem, "MFA device"}} {
+	}{
+		{LoginItem, "login profile"}, {DeviceItem, "MFA device"}, {SigningItem, "signing certificate"},
+		{SSHKeyItem, "SSH public key"}, {ServiceItem, "service specific credential"},
+	} {
 		items, err := r.ItemsOf(e.ID, own.kind)
 		if err != nil {
 			return err
