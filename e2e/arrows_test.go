@@ -16,6 +16,7 @@ var arrows = map[string]string{
 	"internal/api":                 "",
 	"internal/policy":              "cloud",
 	"internal/policy/gen":          "",
+	"internal/policy/differential": "cloud policy",
 	"internal/inquiry":             "cloud policy",
 	"internal/sigv4":               "cloud",
 	"internal/audit":               "cloud",

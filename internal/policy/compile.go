@@ -34,22 +34,23 @@ func (d *draftStatement) compile(vars bool) (s Statement, err error) {
 	return s, nil
 }
 
-// compileResource reads one resource. One that ends before its sixth field is
-// completed with wildcards.
+// compileResource reads one resource.
 func compileResource(text string, vars bool) (resource, bool) {
 	t, ok := parseTemplate(text, vars)
 	if !ok {
 		return resource{}, false
 	}
-	r := resource{text: text, any: t.pieces == nil && t.glob.any()}
-	if r.any {
-		return r, true
+	p := resource{text: text, any: t.pieces == nil && t.glob.any()}
+	if p.any {
+		return p, true
 	}
-	r.fields = t.cut(6)
-	for len(r.fields) < 6 {
-		r.fields = append(r.fields, template{glob: "\xff"})
+	p.fields = t.cut(6)
+	for i, f := range p.fields {
+		// AWS has variables in an ARN's last field only.
+		p.never = p.never || i < 5 && f.pieces != nil
+		p.crosses = p.crosses || i < len(p.fields)-1 && strings.HasSuffix(string(f.glob), "\xff")
 	}
-	return r, true
+	return p, true
 }
 
 func (d *draftCondition) compile(vars bool) (condition, error) {

@@ -309,6 +309,8 @@ func TestNotPrincipal(t *testing.T) {
 		{"another session", otherApp, sides{resource: spare("Deny", appToo)}, denyResource},
 		{"role and account without session", app, sides{resource: spare("Deny", `['`+app.Principal+`',`+whole+`]`)}, denyResource},
 		{"everyone", bob, sides{identity: []string{allowAll}, resource: spare("Deny", `'*'`)}, allow},
+		{"with a boundary", ann, sides{boundary: []string{allowAll}, resource: spare("Deny", annToo)}, denyResource},
+		{"everyone, with a boundary", app, sides{boundary: []string{allowAll}, resource: spare("Deny", `'*'`)}, denyResource},
 		{"allowed but for bob", ann, sides{resource: spare("Allow", `'`+bob.ARN+`'`)[1:]}, allow},
 		{"allowed but for bob: bob", bob, sides{identity: []string{allowAll}, resource: spare("Allow", `'`+bob.ARN+`'`)[1:]}, noResource},
 	})

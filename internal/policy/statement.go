@@ -1,6 +1,10 @@
 package policy
 
-import "borealis/internal/cloud"
+import (
+	"strings"
+
+	"borealis/internal/cloud"
+)
 
 // An action is a pattern of a service and an operation, in lower case.
 type action struct {
@@ -19,24 +23,78 @@ func (a *action) match(name string) bool {
 
 // A resource is a pattern of an ARN, or of everything.
 type resource struct {
-	text   string // as written
-	any    bool
-	fields []template // six
+	text    string // as written
+	any     bool
+	never   bool       // it has a variable before its fifth colon
+	fields  []template // at most six, as written
+	crosses bool       // a field before its last ends in *
 }
 
 func (p *resource) match(r *request) bool {
-	if p.any {
+	switch {
+	case p.any:
+		return true
+	case p.never || !r.isARN:
+		return false
+	case p.fits(r):
 		return true
 	}
-	if !r.isARN {
-		return false
-	}
+	return p.crosses && p.fitsAcross(r)
+}
+
+// fits compares field by field. Fields that the pattern lacks may be anything.
+func (p *resource) fits(r *request) bool {
 	for i := range p.fields {
 		if !p.fields[i].match(r, r.arn[i]) {
 			return false
 		}
 	}
 	return true
+}
+
+// fitsAcross reports whether the ARN fits if a * that ends a field reaches past
+// colons. A field before the last is matched with every part between colons where it
+// may stand, so that all of them take len(p.fields) passes over the ARN; the last one
+// is tried wherever it may begin, up to the first place where what comes before its
+// first * fits: what follows that has most left to match.
+func (p *resource) fitsAcross(r *request) bool {
+	last := len(p.fields) - 1
+	if strings.Count(r.Resource, ":") <= last {
+		return false // no colon to reach past
+	}
+	tail, ok := p.fields[last].expand(r, len(r.Resource))
+	if !ok {
+		return false
+	}
+	parts := strings.Split(r.Resource, ":")
+	at := make([]bool, len(parts)+1)
+	at[0] = true
+	for i := range last {
+		at = p.fields[i].glob.across(parts, at)
+	}
+	head, _, more := strings.Cut(string(tail), "\xff")
+	rest := r.Resource
+	for i, part := range parts {
+		if at[i] {
+			n, ok := glob(head).begins(rest)
+			if ok && (more || n == len(rest)) {
+				return tail.match(rest)
+			}
+		}
+		rest = rest[min(len(part)+1, len(rest)):]
+	}
+	return false
+}
+
+// across are the places among parts after which g can end that begins at one of at;
+// if it ends in *, all later places too.
+func (g glob) across(parts []string, at []bool) []bool {
+	next := make([]bool, len(at))
+	open := g != "" && g[len(g)-1] == many
+	for i, part := range parts {
+		next[i+1] = at[i] && g.match(part) || open && next[i]
+	}
+	return next
 }
 
 // An element is the part of a statement that a request does not fit.
@@ -97,7 +155,8 @@ func (s *Statement) matchesPrincipal(r *request) (reach, bool) {
 		return reachNone, true // an identity policy is about whom it is attached to
 	}
 	if s.notPrincipal && s.Deny {
-		return reachDirect, !s.exempts(&r.Caller)
+		// AWS denies whoever has a permissions boundary, whatever the names are.
+		return reachDirect, r.Identity.Boundary != nil || !s.exempts(&r.Caller)
 	}
 	by := reachNone
 	for i := range s.principals {

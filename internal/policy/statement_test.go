@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"strings"
 	"testing"
 
 	"borealis/internal/policy"
@@ -48,8 +49,8 @@ func TestActions(t *testing.T) {
 }
 
 // IAM user guide, "Resource", "NotResource": with regard to case, wildcards
-// within each of the ARN's first five fields and anywhere in the last; an ARN
-// that is cut short is completed with wildcards.
+// within each of the ARN's first five fields, past colons where they end one, and
+// anywhere in the last; an ARN that is cut short is completed with wildcards.
 func TestResources(t *testing.T) {
 	const snapshot = "arn:aws:rds:eu-west-1:111122223333:cluster-snapshot:rds:nightly-2026"
 	for _, c := range []struct {
@@ -66,7 +67,21 @@ func TestResources(t *testing.T) {
 		{`'Resource':'arn:aws:rds:*'`, snapshot, true},
 		{`'Resource':'arn:aws:rds'`, snapshot, true},
 		{`'Resource':'arn:aws:kms'`, snapshot, false},
-		{`'Resource':'arn:aws:rds:*:nightly-2026'`, snapshot, false},
+		// A * that ends a field reaches past colons; others do not.
+		{`'Resource':'arn:aws:rds:*:nightly-2026'`, snapshot, true},
+		{`'Resource':'arn:aws:rds:*:cluster-snapshot:rds:nightly-2026'`, snapshot, true},
+		{`'Resource':'arn:aws:rds:eu-*:cluster-snapshot:rds:nightly-*'`, snapshot, true},
+		{`'Resource':'arn:aws:rds:eu-*:rds:nightly-?026'`, snapshot, true},
+		{`'Resource':'arn:aws:rds:*:*:nightly-2026'`, snapshot, true},
+		{`'Resource':'arn:*:nightly-2026'`, snapshot, true},
+		{`'Resource':'arn:*:cluster-snapshot:*:nightly-2026'`, snapshot, true},
+		{`'Resource':'arn:*:cluster-snapshot:rds:nightly-2027'`, snapshot, false},
+		{`'Resource':'arn:*:snapshot:rds:nightly-2026'`, snapshot, false},
+		{`'Resource':'arn:aws:rds:us-*:nightly-2026'`, snapshot, false},
+		{`'Resource':'arn:aws:rds:e*1:nightly-2026'`, snapshot, false},
+		{`'Resource':'arn:aws:rds:e*3:cluster-snapshot:rds:nightly-2026'`, snapshot, false},
+		{`'Resource':'arn:aws:rds:*:111122223333:*:*:cluster-snapshot:rds:nightly-2026'`, snapshot, false},
+		{`'NotResource':'arn:aws:rds:*:nightly-2026'`, snapshot, false},
 		{`'Resource':'arn:aws:rds:eu-west-?:1111????3333:*-2026'`, snapshot, true},
 		{`'Resource':'arn:aws:rds::111122223333:cluster-snapshot:*'`, snapshot, false},
 		{`'Resource':['arn:aws:kms:*:*:*','arn:aws:rds:*:*:cluster-snapshot:rds:*']`, snapshot, true},
@@ -77,6 +92,35 @@ func TestResources(t *testing.T) {
 		{`'NotResource':'arn:aws:kms:*:*:*'`, "*", true},
 	} {
 		if got := applies(t, `'Action':'rds:*',`+c.element, "rds:CopyDBClusterSnapshot", c.resource); got != c.want {
+			t.Errorf("%s on %s = %v", c.element, c.resource, got)
+		}
+	}
+}
+
+// IAM user guide, "Variables and tags": a variable stands in an ARN's last field only,
+// and one without a value matches no resource, in NotResource too.
+func TestVariablesInResources(t *testing.T) {
+	for _, c := range []struct {
+		element, resource string
+		want              bool
+	}{
+		{`'Resource':'arn:aws:s3:::b/${aws:username}/*'`, "arn:aws:s3:::b/ann/x", true},
+		{`'Resource':'arn:aws:sns:*:*:${aws:username}-*'`, "arn:aws:sns:eu-west-1:111122223333:ann-1", true},
+		{`'Resource':'arn:aws:sns:*:${aws:username}'`, "arn:aws:sns:eu-west-1:111122223333:ann", false},
+		{`'Resource':'arn:aws:sns:*:${aws:PrincipalAccount}:*'`, "arn:aws:sns:eu-west-1:111122223333:ann", false},
+		{`'NotResource':'arn:aws:sns:*:${aws:PrincipalAccount}:*'`, "arn:aws:sns:eu-west-1:111122223333:ann", true},
+		{`'Resource':'arn:aws:sns:${aws:RequestedRegion}:*:*'`, "arn:aws:sns:eu-west-1:111122223333:ann", false},
+		{`'Resource':'arn:aws:s3:::b/${aws:PrincipalTag/none}'`, "arn:aws:s3:::b/", false},
+		{`'NotResource':'arn:aws:s3:::b/${aws:PrincipalTag/none}'`, "arn:aws:s3:::b/", true},
+		{`'Resource':'arn:aws:s3:::b/${aws:PrincipalTag/none, @x@}'`, "arn:aws:s3:::b/x", true},
+		{`'Resource':'arn:aws:s3:::b/${aws:PrincipalTag/none, @x*@}'`, "arn:aws:s3:::b/xy", false},
+		{`'Resource':'arn:aws:s3:::b/${AWS:USERNAME}'`, "arn:aws:s3:::b/ann", true},
+		{`'Resource':'arn:aws:s3:::b/${*}${?}${$}'`, "arn:aws:s3:::b/*?$", true},
+		{`'Resource':'arn:aws:s3:::b/${*}'`, "arn:aws:s3:::b/x", false},
+		{`'Resource':'arn:aws:s3:::b/${$}{aws:username}'`, "arn:aws:s3:::b/${aws:username}", true},
+		{`'Resource':'arn:aws:s3:::b/$x'`, "arn:aws:s3:::b/$x", true},
+	} {
+		if got := applies(t, `'Action':'a:*',`+strings.ReplaceAll(c.element, "@", `\u0027`), "a:B", c.resource); got != c.want {
 			t.Errorf("%s on %s = %v", c.element, c.resource, got)
 		}
 	}
