@@ -30,6 +30,8 @@ var arrows = map[string]string{
 	"internal/trail":               "cloud api policy audit",
 	"internal/volume":              "cloud durable",
 	"internal/volume/disk":         "cloud volume durable",
+	"internal/volume/s3":           "cloud volume",
+	"internal/volume/s3/s3test":    "",
 	"internal/volume/volumetest":   "cloud volume",
 	"internal/postgres":            "cloud durable",
 	"internal/postgres/enginetest": "postgres",

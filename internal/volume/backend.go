@@ -5,7 +5,7 @@ import "context"
 // A Backend holds objects: byte strings with names. Names are slash-separated
 // elements of letters, digits, '-', '_' and '.', none starting with '.'.
 // Methods may be called concurrently, also for the same name. They end early,
-// with the context's error, when ctx is cancelled. They do not retry.
+// with the context's error, when ctx is cancelled.
 //
 // An error from Put or Delete means that the outcome is not known: the change
 // may have happened, may not have, and may yet be seen after a crash. The
