@@ -3,7 +3,6 @@ package volume
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -12,15 +11,20 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/zeebo/blake3"
 	"golang.org/x/sync/errgroup"
 )
 
-// zeros is the plaintext of a block of zeros; zeroHash its hash. Neither costs
-// a program anything that does not use it.
+// zeros is the plaintext of the largest block of zeros, of any version; zeroHash
+// the hash of one of the version written. Neither costs a program anything that
+// does not use it.
 var (
-	zeros    [BlockSize]byte
-	zeroHash = sync.OnceValue(func() Digest { return sha256.Sum256(zeros[:]) })
+	zeros    [blockSizeV1]byte
+	zeroHash = sync.OnceValue(func() Digest { return blake3.Sum256(zeros[:BlockSize]) })
 )
+
+// runBlocks is how many blocks of a file are read at once.
+const runBlocks = 8
 
 // Add stores files, whose names must be new to the volume, and returns when
 // they have been read. Of the blocks that no volume shared with holds, some may
@@ -81,7 +85,10 @@ func (w *Writer) feed(ctx context.Context, files []File, jobs chan<- job) (opene
 			continue
 		}
 		opened = append(opened, s)
-		for n := range s.hashes {
+		if w.unchanged(s) {
+			continue
+		}
+		for n := 0; n < len(s.cells); n += runBlocks {
 			select {
 			case jobs <- job{s, n}:
 			case <-ctx.Done():
@@ -110,7 +117,7 @@ func (w *Writer) admit(f File) error {
 	return nil
 }
 
-// A job is one block to read and store.
+// A job is a run of blocks to read and store, beginning with block n.
 type job struct {
 	*source
 	n int
@@ -121,8 +128,10 @@ type source struct {
 	file   file
 	r      io.ReaderAt
 	closer io.Closer
-	hashes []Digest     // of its blocks, as they are stored
-	left   atomic.Int64 // blocks to be read
+	before *before // the file in the parent; nil if there is none
+	same   func(page []byte) bool
+	cells  []cell       // of its blocks, as they are stored
+	left   atomic.Int64 // runs to be read
 	end    atomic.Int64 // where it was found to end
 }
 
@@ -135,11 +144,13 @@ func (s *source) close() {
 
 // open starts to read f. It returns nil for one that has vanished.
 func (w *Writer) open(f File) (*source, error) {
-	s := &source{file: file{name: f.Name, dir: f.Mode.IsDir(), mode: uint16(f.Mode.Perm())}}
+	s := &source{file: file{name: f.Name, dir: f.Mode.IsDir(), mode: uint16(f.Mode.Perm())}, same: f.Same, before: w.parent.file(f.Name)}
 	if !f.ModTime.IsZero() {
 		s.file.mtime = f.ModTime.UnixNano()
 	}
-	if f.Path == "" {
+	if f.from != nil {
+		s.file.size, s.r = f.Size, f.from
+	} else if f.Path == "" {
 		s.file.size, s.r = int64(len(f.Data)), bytes.NewReader(f.Data)
 	} else if err := s.openPath(f); errors.Is(err, fs.ErrNotExist) {
 		w.omitted = append(w.omitted, f.Name)
@@ -148,11 +159,11 @@ func (w *Writer) open(f File) (*source, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	s.hashes = make([]Digest, blocksOf(s.file.size))
-	s.left.Store(int64(len(s.hashes)))
+	s.cells = make([]cell, blocksOf(s.file.size))
+	s.left.Store(int64((len(s.cells) + runBlocks - 1) / runBlocks))
 	s.end.Store(s.file.size)
 	w.meter.add(0, s.file.size-f.Size)
-	if len(s.hashes) == 0 {
+	if len(s.cells) == 0 {
 		s.close()
 	}
 	return s, nil
@@ -175,13 +186,16 @@ func (s *source) openPath(f File) error {
 		s.file.mtime = st.ModTime().UnixNano()
 	}
 	s.file.size, s.r, s.closer = st.Size(), h, h
+	s.file.stamp = stampOf(st) // taken before the first byte is read
 	return nil
 }
 
 // keep takes what has been read of s into the volume.
 func (w *Writer) keep(s *source) {
-	s.file.size = s.end.Load()
-	w.hashes[s.file.name] = s.hashes[:blocksOf(s.file.size)]
+	if end := s.end.Load(); end != s.file.size {
+		s.file.size, s.file.stamp = end, stamp{} // it changed meanwhile
+	}
+	w.cells[s.file.name] = s.cells[:blocksOf(s.file.size)]
 	w.m.files = append(w.m.files, s.file)
 }
 
@@ -193,16 +207,22 @@ func (w *Writer) work(ctx context.Context, jobs <-chan job) error {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		want := j.file.length(j.n)
+		at := int64(j.n) * BlockSize
+		want := int(min(runBlocks*BlockSize, j.file.size-at))
 		if len(buf) < want {
-			buf = make([]byte, max(want, min(2*len(buf), BlockSize)))
+			buf = make([]byte, max(want, min(2*len(buf), runBlocks*BlockSize)))
 		}
-		plain, err := j.read(j.n, buf[:want])
+		if err := w.pace(ctx, want); err != nil {
+			return err
+		}
+		plain, err := j.read(at, buf[:want])
 		if err != nil {
 			return fmt.Errorf("read %s: %w", j.file.name, err)
 		}
-		if len(plain) > 0 {
-			if j.hashes[j.n], err = w.store(plain, scratch); err != nil {
+		for n := j.n; len(plain) > 0; n++ {
+			part := plain[:min(BlockSize, len(plain))]
+			plain = plain[len(part):]
+			if j.cells[n], err = w.store(ctx, j.source, n, part, scratch); err != nil {
 				return err
 			}
 		}
@@ -211,13 +231,12 @@ func (w *Writer) work(ctx context.Context, jobs <-chan job) error {
 			j.close()
 		}
 	}
-	return nil
+	return w.flushGroup(scratch)
 }
 
-// read fills p from block n. Where the file ends before, it ends for good: what
+// read fills p from offset at. Where the file ends before, it ends for good: what
 // may have been written behind that in the meantime is not kept.
-func (s *source) read(n int, p []byte) ([]byte, error) {
-	at := int64(n) * BlockSize
+func (s *source) read(at int64, p []byte) ([]byte, error) {
 	got, err := s.r.ReadAt(p, at)
 	if got == len(p) {
 		return p, nil
@@ -234,27 +253,53 @@ func (s *source) read(n int, p []byte) ([]byte, error) {
 }
 
 // scratch is the memory of one worker, used again for each block.
-type scratch struct{ body, sealed, plain []byte }
+type scratch struct {
+	body, s2, plain, sealed, old []byte
 
-// store makes sure that the vault holds the block, and returns its hash.
-func (w *Writer) store(plain []byte, s *scratch) (Digest, error) {
-	if bytes.Equal(plain, zeros[:len(plain)]) {
+	group      []byte // pages gathered for the next group
+	groupChunk uint32 // its number
+}
+
+// store makes sure that the vault holds block n of s, and says what it is made of.
+func (w *Writer) store(ctx context.Context, s *source, n int, plain []byte, m *scratch) (cell, error) {
+	if s.allSame(n, plain) {
+		if c, ok := w.parent.cell(s.before, n); ok {
+			return c, nil
+		}
+	}
+	if isZero(plain) {
 		hash := zeroHash()
 		if len(plain) < BlockSize {
-			hash = sha256.Sum256(plain)
+			hash = blake3.Sum256(plain)
 		}
-		w.index.set(block{hash: hash, codec: codecZero})
-		return hash, nil
+		return cell{hash: hash, codec: codecZero}, nil
 	}
-	c := chunk{hash: sha256.Sum256(plain), plain: len(plain), codec: codecZstd}
-	if !w.index.claim(c.hash) {
-		return c.hash, nil
+	hash := Digest(blake3.Sum256(plain))
+	if s.before.length(n) == len(plain) {
+		c, ok := w.parent.cell(s.before, n)
+		if ok && c.hash == hash {
+			return c, nil
+		}
+		if ok && c.codec != codecZero {
+			if c, ok, err := w.patch(ctx, s.before, n, c, hash, plain, m); ok || err != nil {
+				return c, err
+			}
+		}
 	}
-	s.body = compressor().EncodeAll(plain, s.body[:0])
-	body := s.body
-	if len(body) >= len(plain)-len(plain)/64 { // not worth a decompressor's time
-		c.codec, body = codecRaw, plain
+	id, mine := w.index.claim(hash, len(plain))
+	if !mine {
+		return cell{hash: hash, chunk: id}, nil
 	}
-	s.sealed = w.keys.sealChunk(s.sealed[:0], c, body)
-	return c.hash, w.packs.add(c, s.sealed)
+	return cell{hash: hash, chunk: id}, w.put(id, hash, plain, m)
+}
+
+// put compresses and stores chunk id.
+func (w *Writer) put(id uint32, hash Digest, plain []byte, m *scratch) error {
+	body, codec := m.compress(plain)
+	return w.packs.add(id, chunk{hash: hash, plain: len(plain), codec: codec}, body)
+}
+
+// isZero reports whether p is all zeros, at the cost of a byte where it is not.
+func isZero(p []byte) bool {
+	return p[0] == 0 && p[len(p)-1] == 0 && bytes.Equal(p, zeros[:len(p)])
 }

@@ -3,7 +3,6 @@ package volume
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
 )
 
@@ -44,12 +43,15 @@ func (e *Engine) check(ctx context.Context, ref Ref, opts CheckOptions) error {
 	if err := r.checkPacks(ctx); err != nil {
 		return err
 	}
-	err = r.each(ctx, pieces, opts.Workers, func(_ context.Context, p piece, body []byte, s *scratch) error {
-		if _, err := r.plaintext(p, body, s); err != nil {
+	err = r.each(ctx, pieces, opts.Workers, func(ctx context.Context, p piece, body []byte, s *scratch) error {
+		plain, err := r.plaintext(p, body, s)
+		if err != nil {
 			return err
 		}
-		m.add(int64(p.plain)*int64(len(p.targets)), 0)
-		return nil
+		return r.blocksFrom(ctx, p, plain, s, func(_ target, content []byte) error {
+			m.add(int64(len(content)), 0)
+			return nil
+		})
 	})
 	if err == nil {
 		m.finish()
@@ -59,13 +61,14 @@ func (e *Engine) check(ctx context.Context, ref Ref, opts CheckOptions) error {
 
 // checkZeros makes sure that blocks said to be zero have the hash of zeros.
 func (r *reader) checkZeros() error {
-	for _, f := range r.m.files {
-		for n := range blocksOf(f.size) {
-			b, plain := r.m.blocks[f.first+n], f.length(n)
+	for i := range r.m.files {
+		f := &r.m.files[i]
+		for n := range r.m.blocksOf(f.size) {
+			b, plain := r.m.blocks[f.first+n], r.m.length(f, n)
 			if b.codec != codecZero || (plain == BlockSize && b.hash == zeroHash()) {
 				continue
 			}
-			if b.hash != sha256.Sum256(zeros[:plain]) {
+			if b.hash != r.m.hashOf(zeros[:plain]) {
 				return damaged(volumesDir+r.m.id, "block %d of %q is said to be zero and is not", n, f.name)
 			}
 		}
@@ -80,7 +83,7 @@ func (r *reader) checkPacks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	want, got := packHeader(nil, r.keys.vaultID), make([]byte, packHeaderSize)
+	want, got := packHeader(nil, r.m.version, r.keys.vaultID), make([]byte, packHeaderSize)
 	for _, p := range r.m.packs {
 		name := p.name.object(r.keys.vault)
 		if size, ok := there[p.name]; ok && size != int64(p.size) {

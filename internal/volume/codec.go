@@ -20,7 +20,10 @@ func (e *encoder) text(s string) {
 	e.bytes = append(e.bytes, s...)
 }
 
-var errShort = errors.New("it ends too early")
+var (
+	errShort  = errors.New("it ends too early")
+	errLength = errors.New("it is of another length than it should be")
+)
 
 // A decoder takes apart what an encoder made. After the first thing that does
 // not fit it yields zeros and err says so; whoever loops asks err.

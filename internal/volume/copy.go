@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"slices"
 	"sync"
+	"time"
 )
 
 // CopyOptions are those of Copy. The zero value is good.
@@ -55,6 +58,9 @@ func (e *Engine) copy(ctx context.Context, from Ref, to Spec, opts CopyOptions) 
 	if err != nil {
 		return Info{}, err
 	}
+	if src.m.version == versionOne {
+		return w.transcode(ctx, src)
+	}
 	c := &copier{Writer: w, src: src}
 	w.packs.put = c.record
 	if err := c.run(ctx); err != nil {
@@ -80,7 +86,7 @@ type copier struct {
 // A recorded pack is what a progress record says of it.
 type recorded struct {
 	pack   pack
-	blocks []block
+	chunks []extra
 }
 
 // run moves the chunks that the vault lacks and takes over the file list.
@@ -89,41 +95,109 @@ func (c *copier) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var missing []piece
+	missing := make([]piece, 0, len(pieces))
+	ids := make(map[uint64]uint32, len(pieces)) // by place in the source
+	extras := make([]uint32, len(c.src.m.chunks))
 	var total, done int64
 	for _, p := range pieces {
 		total += int64(p.length)
-		if c.index.claim(p.hash) {
+		id, mine := c.index.claim(p.hash, p.plain)
+		ids[p.place()] = id
+		if mine {
 			missing = append(missing, p)
 		} else {
 			done += int64(p.length)
 		}
 	}
-	c.meter.add(done, total)
-	for _, b := range c.src.m.blocks {
-		if b.codec == codecZero {
-			c.index.set(b)
-		}
+	for i, x := range c.src.m.chunks {
+		extras[i] = ids[x.place()]
 	}
-	for _, f := range c.src.m.files {
-		c.m.files = append(c.m.files, f)
-		hashes := make([]Digest, blocksOf(f.size))
-		for n := range hashes {
-			hashes[n] = c.src.m.blocks[f.first+n].hash
+	c.meter.add(done, total)
+	for i := range c.src.m.files {
+		f := &c.src.m.files[i]
+		c.m.files = append(c.m.files, *f)
+		cells := make([]cell, c.src.m.blocksOf(f.size))
+		for n := range cells {
+			cells[n] = c.cell(c.src.m.blocks[f.first+n], ids, extras)
 		}
-		c.hashes[f.name] = hashes
+		c.cells[f.name] = cells
 	}
 	ctx, stop := c.packs.during(ctx)
 	defer stop()
-	return c.src.each(ctx, missing, c.workers, c.move)
+	return c.src.each(ctx, missing, c.workers, func(_ context.Context, p piece, body []byte, _ *scratch) error {
+		// What body holds has been authenticated as the chunk with this hash; it is
+		// not looked into.
+		c.meter.add(int64(p.length), 0)
+		return c.packs.add(ids[p.place()], p.chunk(), body)
+	})
 }
 
-// move seals one chunk under the other key. What it holds has been
-// authenticated as the block with this hash; it is not looked into.
-func (c *copier) move(_ context.Context, p piece, body []byte, s *scratch) error {
-	s.sealed = c.keys.sealChunk(s.sealed[:0], p.chunk(), body)
-	c.meter.add(int64(p.length), 0)
-	return c.packs.add(p.chunk(), s.sealed)
+// place is where a chunk is, as one number.
+func (b block) place() uint64 { return uint64(b.pack)<<32 | uint64(b.offset) }
+
+// cell is what a block of the source is made of, in numbers of the index.
+func (c *copier) cell(b block, ids map[uint64]uint32, extras []uint32) cell {
+	out := cell{hash: b.hash, codec: b.codec}
+	switch b.codec {
+	case codecZero:
+	case codecPatched:
+		out.chunk, out.patch = extras[b.pack], new([]layer)
+		for _, l := range c.src.m.layers[b.first : b.first+uint32(b.layers)] {
+			l.chunk = extras[l.chunk]
+			*out.patch = append(*out.patch, l)
+		}
+	default:
+		out.chunk = ids[b.place()]
+	}
+	return out
+}
+
+// transcode stores the files of a volume of version 1 anew: its blocks are larger
+// and their hashes are others.
+func (w *Writer) transcode(ctx context.Context, src *reader) (Info, error) {
+	defer w.Abort()
+	files := make([]File, len(src.m.files))
+	for i := range src.m.files {
+		f := &src.m.files[i]
+		files[i] = File{Name: f.name, Mode: fs.FileMode(f.mode), Size: f.size}
+		if f.mtime != 0 {
+			files[i].ModTime = time.Unix(0, f.mtime)
+		}
+		if f.dir {
+			files[i].Mode |= fs.ModeDir
+		} else {
+			files[i].from = &content{ctx: ctx, r: src, f: f}
+		}
+	}
+	if err := w.Add(ctx, files); err != nil {
+		return Info{}, err
+	}
+	return w.Commit(ctx)
+}
+
+// A content reads a file of a volume. It may be read by many at once.
+type content struct {
+	ctx context.Context
+	r   *reader
+	f   *file
+}
+
+// ReadAt implements io.ReaderAt.
+func (c *content) ReadAt(p []byte, off int64) (got int, err error) {
+	s, size := &scratch{}, c.r.m.blockSize()
+	for got < len(p) && off < c.f.size {
+		n := int(off / size)
+		plain, err := c.r.verified(c.ctx, c.f, n, s)
+		if err != nil {
+			return got, err
+		}
+		moved := copy(p[got:], plain[off-int64(n)*size:])
+		got, off = got+moved, off+int64(moved)
+	}
+	if got < len(p) {
+		return got, io.EOF
+	}
+	return got, nil
 }
 
 // record notes a pack that has become durable, and writes the notes down when
@@ -131,7 +205,7 @@ func (c *copier) move(_ context.Context, p piece, body []byte, s *scratch) error
 func (c *copier) record(o *openPack) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.made = append(c.made, &recorded{pack{o.name, uint32(len(o.data))}, o.blocks})
+	c.made = append(c.made, &recorded{pack{o.name, uint32(len(o.data))}, o.chunks})
 	if len(c.made) < recordPacks {
 		return nil
 	}
@@ -145,9 +219,9 @@ func (c *copier) writeRecord(ctx context.Context) error {
 	m.kind, m.packs = kindProgress, nil
 	for i, r := range c.made {
 		m.packs = append(m.packs, r.pack)
-		for _, b := range r.blocks {
-			b.pack = uint32(i)
-			m.blocks = append(m.blocks, b)
+		for _, x := range r.chunks {
+			x.pack = uint32(i)
+			m.chunks = append(m.chunks, x)
 		}
 	}
 	data, _ := m.encode(c.keys)

@@ -5,7 +5,6 @@ import (
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -16,7 +15,6 @@ import (
 const (
 	nonceSize = 12
 	tagSize   = 16
-	overhead  = nonceSize + tagSize // of a stored chunk over its body
 
 	scopeLen = 16 // hexadecimal digits of a vault's name that say the identity
 	vaultLen = 24 // bytes that a vault's name says
@@ -24,14 +22,15 @@ const (
 
 // Labels say what a key or a ciphertext is for, so that none does for another.
 const (
-	labelVault       = "borealis volume v1 vault\x00"
-	labelVaultID     = "borealis volume v1 vault id"
-	labelChunkKey    = "borealis volume v1 chunk key"
-	labelManifestKey = "borealis volume v1 manifest key"
-	labelChunk       = "borealis volume v1 chunk\x00"
-	labelRoot        = "borealis volume v1 root\x00"
-	labelTable       = "borealis volume v1 table\x00"
-	labelContent     = "borealis volume v1 content\x00"
+	labelVault   = "borealis volume v1 vault\x00"
+	labelVaultID = "borealis volume v1 vault id"
+
+	labelPackKey     = "borealis volume v2 pack key"
+	labelManifestKey = "borealis volume v2 manifest key"
+	labelChunk       = "borealis volume v2 chunk\x00"
+	labelRoot        = "borealis volume v2 root\x00"
+	labelTable       = "borealis volume v2 table\x00"
+	labelContent     = "borealis volume v2 content\x00"
 )
 
 // hash is the identity as one value; every field is written with its length.
@@ -64,8 +63,9 @@ func (id Identity) check() error {
 type keys struct {
 	vault    string // names the pair of identity and data key
 	vaultID  []byte // the same in bytes
-	chunk    []byte
+	pack     []byte
 	manifest []byte
+	v1       oldKeys
 }
 
 func derive(id Identity, dk DataKey) (*keys, error) {
@@ -85,7 +85,8 @@ func derive(id Identity, dk DataKey) (*keys, error) {
 		err = errors.Join(err, xerr)
 		return k
 	}
-	k := &keys{chunk: expand(labelChunkKey, 32), manifest: expand(labelManifestKey, 32)}
+	k := &keys{pack: expand(labelPackKey, 32), manifest: expand(labelManifestKey, 32)}
+	k.v1 = oldKeys{chunk: expand(labelChunkKeyV1, 32), manifest: expand(labelManifestKeyV1, 32)}
 	k.vaultID = append(scope[:scopeLen/2:scopeLen/2], expand(labelVaultID, vaultLen-scopeLen/2)...)
 	k.vault = hex.EncodeToString(k.vaultID)
 	return k, err
@@ -118,13 +119,22 @@ func (k *keys) forManifest(salt []byte, id string) cipher.AEAD {
 	return newGCM(mac(k.manifest, salt, []byte(id)))
 }
 
-// A chunk is what distinguishes the plaintext of a block within a vault.
+// forPack is the cipher of one pack. A pack's name is 16 random bytes chosen for
+// one attempt to write it, and the nonce of a chunk is its place in the pack, so
+// its key seals each nonce once.
+func (k *keys) forPack(name packName) cipher.AEAD {
+	return newGCM(mac(k.pack, name[:]))
+}
+
+// A chunk is what distinguishes the plaintext of a chunk within a vault.
 type chunk struct {
-	hash  Digest // SHA-256 of the plaintext
+	hash  Digest // of the plaintext
 	plain int    // length of the plaintext
 	codec uint8  // what the sealed body is
 }
 
+// chunkData binds a chunk to its vault and to the plaintext that it holds. Its
+// pack is bound by the key and its place there by the nonce.
 func (k *keys) chunkData(c chunk) []byte {
 	aad := make([]byte, 0, len(labelChunk)+vaultLen+len(c.hash)+5)
 	aad = append(aad, labelChunk...)
@@ -134,19 +144,13 @@ func (k *keys) chunkData(c chunk) []byte {
 	return append(aad, c.codec)
 }
 
-// sealChunk appends the chunk with its body, stored form: nonce, ciphertext, tag.
-// The key belongs to this one plaintext, and the nonce is random: the few times
-// that it is sealed (two writers at once, a retry, another compressor) cannot
-// meet in a nonce.
-func (k *keys) sealChunk(dst []byte, c chunk, body []byte) []byte {
-	var nonce [nonceSize]byte
-	rand.Read(nonce[:]) // never fails
-	dst = append(dst, nonce[:]...)
-	return newGCM(mac(k.chunk, c.hash[:])).Seal(dst, nonce[:], body, k.chunkData(c))
+// sealChunk appends to dst the stored form of the chunk at offset of the pack that
+// a is the cipher of.
+func (k *keys) sealChunk(dst []byte, a cipher.AEAD, offset uint32, c chunk, body []byte) []byte {
+	return a.Seal(dst, counter(int(offset)), body, k.chunkData(c))
 }
 
 // openChunk authenticates a stored chunk and decrypts it in place.
-func (k *keys) openChunk(stored []byte, c chunk) (body []byte, err error) {
-	nonce, ct := stored[:nonceSize], stored[nonceSize:]
-	return newGCM(mac(k.chunk, c.hash[:])).Open(ct[:0], nonce, ct, k.chunkData(c))
+func (k *keys) openChunk(a cipher.AEAD, offset uint32, stored []byte, c chunk) (body []byte, err error) {
+	return a.Open(stored[:0], counter(int(offset)), stored, k.chunkData(c))
 }

@@ -12,28 +12,29 @@ const RecordPacks = recordPacks
 // SampleRoot is a root in plaintext and the entries of its table.
 func SampleRoot() (root, table []byte) {
 	m := sample()
-	return m.encodeRoot(0), encodeEntries(m.blocks)
+	return m.encodeRoot(0), encodeBlocks(m.blocks)
 }
 
 func sample() *manifest {
 	m := &manifest{facts: []byte("{}"), files: []file{{name: "a", dir: true, mode: 0o700}, {name: "a/b", mode: 0o600, size: 5}}}
-	m.kind, m.packs = kindVolume, []pack{{size: 100}}
-	m.blocks = []block{{hash: sha256.Sum256([]byte("12345")), offset: uint32(packHeaderSize), length: 5 + overhead}}
+	m.version, m.kind, m.packs = Version, kindVolume, []pack{{size: 100}}
+	m.blocks = []block{{hash: sha256.Sum256([]byte("12345")), offset: uint32(packHeaderSize), length: 5 + tagSize}}
 	return m
 }
 
 // ParseRoot reads a root, and entries of a table, as if they had been authentic,
 // and does what opening and reading a volume does with them.
-func ParseRoot(root, table []byte) error {
+func ParseRoot(root, table, chunks, layers []byte) error {
 	m := sample()
 	if _, err := m.decodeRoot(root); err != nil {
 		return err
 	}
-	blocks, err := decodeEntries(nil, table)
-	if err != nil {
-		return err
+	m.blocks = nil
+	for kind, t := range [][]byte{table, chunks, layers} {
+		if err := m.decodeEntries(kind, t); err != nil {
+			return err
+		}
 	}
-	m.blocks = blocks
 	if err := m.check(); err != nil {
 		return err
 	}
@@ -54,12 +55,16 @@ func OpenManifest(s Spec, data []byte) error {
 	return err
 }
 
-// SealChunk stores body as the raw chunk of a block with another hash: what a
-// bug, or a writer who has the key and lies, would leave.
-func SealChunk(s Spec, hash Digest, body []byte) []byte {
+// SealChunk is, as stored at offset of the pack object, the raw chunk of body under
+// another hash: what a bug, or a writer who has the key and lies, would leave.
+func SealChunk(s Spec, object string, offset int, hash Digest, body []byte) []byte {
 	k, err := derive(s.Identity, s.DataKey)
 	if err != nil {
 		panic(err)
 	}
-	return k.sealChunk(nil, chunk{hash: hash, plain: len(body), codec: codecRaw}, body)
+	_, name, ok := parsePack(object)
+	if !ok {
+		panic(object + " is no pack")
+	}
+	return k.sealChunk(nil, k.forPack(name), uint32(offset), chunk{hash: hash, plain: len(body), codec: codecRaw}, body)
 }

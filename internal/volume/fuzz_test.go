@@ -26,7 +26,7 @@ func FuzzManifest(f *testing.F) {
 	}
 	f.Add(good)
 	f.Add(good[:100])
-	f.Add([]byte("BRLSVOLM\x00\x00\x00\x01"))
+	f.Add([]byte("BRLSVOLM\x00\x00\x00\x02"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		mended := bytes.Clone(data)
 		if len(mended) > 20 { // let what is behind the checksum be tried too
@@ -48,10 +48,11 @@ func FuzzManifest(f *testing.F) {
 // them is tried with what only a holder of the key could have sealed.
 func FuzzRoot(f *testing.F) {
 	root, table := volume.SampleRoot()
-	f.Add(root, table)
-	f.Add(root[:len(root)-1], table)
-	f.Fuzz(func(t *testing.T, root, table []byte) {
-		if err := volume.ParseRoot(root, table); err != nil {
+	chunk := append(bytes.Repeat([]byte{7}, 51), 0)
+	f.Add(root, table, []byte{}, []byte{})
+	f.Add(root[:len(root)-1], table, chunk, []byte{0, 0, 0, 0, 0, 0, 0, 3})
+	f.Fuzz(func(t *testing.T, root, table, chunks, layers []byte) {
+		if err := volume.ParseRoot(root, table, chunks, layers); err != nil {
 			return // refusing is fine; panicking is not
 		}
 	})

@@ -2,8 +2,10 @@ package volume
 
 import (
 	"context"
+	"crypto/cipher"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -17,9 +19,9 @@ const (
 )
 
 // packHeader starts every pack of a vault.
-func packHeader(dst []byte, vaultID []byte) []byte {
+func packHeader(dst []byte, version uint32, vaultID []byte) []byte {
 	dst = append(dst, packMagic...)
-	dst = binary.BigEndian.AppendUint32(dst, Version)
+	dst = binary.BigEndian.AppendUint32(dst, version)
 	return append(dst, vaultID...)
 }
 
@@ -48,9 +50,11 @@ type packer struct {
 // An openPack is a pack that is being filled or put.
 type openPack struct {
 	name   packName
+	cipher cipher.AEAD
 	place  uint32 // in the index
 	data   []byte
-	blocks []block
+	chunks []extra
+	seals  sync.WaitGroup // those who have a place in data and have not filled it yet
 }
 
 func newPacker(ctx context.Context, e *Engine, k *keys, x *index, pins *pinning) *packer {
@@ -71,25 +75,43 @@ func (p *packer) during(ctx context.Context) (context.Context, func()) {
 	return ctx, func() { detach(); cancel(nil) }
 }
 
-// add stores a sealed chunk and tells the index where. sealed may be used again
-// when it returns.
-func (p *packer) add(c chunk, sealed []byte) error {
+// add stores chunk n of the index with its body, which may be used again when it
+// returns. Places in packs are given one after another; sealing is parallel.
+func (p *packer) add(n uint32, c chunk, body []byte) error {
+	o, offset, dst, err := p.reserve(n, c, len(body)+tagSize)
+	if err != nil {
+		return err
+	}
+	defer o.seals.Done()
+	p.keys.sealChunk(dst, o.cipher, offset, c, body)
+	return nil
+}
+
+// reserve finds a place for a chunk of size bytes, dst, which is at offset of its
+// pack, and tells the index of it. The caller fills it and then says so to the
+// pack's seals.
+func (p *packer) reserve(n uint32, c chunk, size int) (o *openPack, offset uint32, dst []byte, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.current != nil && len(p.current.data)+len(sealed) > p.e.packSize {
+	if p.current != nil && len(p.current.data)+size > p.e.packSize {
 		p.send()
 	}
 	if p.current == nil {
 		if err := p.start(); err != nil {
-			return err
+			return nil, 0, nil, err
 		}
 	}
-	o := p.current
-	b := block{hash: c.hash, pack: o.place, offset: uint32(len(o.data)), length: uint32(len(sealed)), codec: c.codec}
-	o.data = append(o.data, sealed...)
-	o.blocks = append(o.blocks, b)
-	p.index.set(b)
-	return nil
+	o = p.current
+	b := block{hash: c.hash, pack: o.place, offset: uint32(len(o.data)), length: uint32(size), codec: c.codec}
+	if cap(o.data) < len(o.data)+size { // only a chunk that is larger than a pack is meant to be
+		o.seals.Wait()
+		o.data = slices.Grow(o.data, size)
+	}
+	o.data = o.data[:len(o.data)+size]
+	o.seals.Add(1)
+	o.chunks = append(o.chunks, extra{b, uint32(c.plain)})
+	p.index.set(n, extra{b, uint32(c.plain)})
+	return o, b.offset, o.data[b.offset:b.offset:len(o.data)], nil
 }
 
 // start opens a pack as soon as there is a buffer for it. The pack is pinned
@@ -104,7 +126,8 @@ func (p *packer) start() error {
 	if buf == nil {
 		buf = make([]byte, 0, p.e.packSize)
 	}
-	o := &openPack{name: newPackName(), data: packHeader(buf[:0], p.keys.vaultID)}
+	o := &openPack{name: newPackName(), data: packHeader(buf[:0], Version, p.keys.vaultID)}
+	o.cipher = p.keys.forPack(o.name)
 	o.place = p.index.addPack(pack{name: o.name})
 	p.pins.pin(pack{name: o.name})
 	p.created = append(p.created, o.name)
@@ -127,6 +150,7 @@ func (p *packer) send() {
 }
 
 func (p *packer) store(o *openPack) error {
+	o.seals.Wait()
 	if err := p.ctx.Err(); err != nil {
 		return err
 	}

@@ -3,13 +3,14 @@ package volume
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
+	"crypto/cipher"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"runtime"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -36,6 +37,8 @@ type reader struct {
 	m    *manifest
 	pins *pinning
 	size int64 // of the manifest
+
+	groups groupCache
 }
 
 // open verifies the volume that ref names, as far as its manifest goes.
@@ -126,45 +129,74 @@ func (e *Engine) Describe(ctx context.Context, ref Ref) (Info, error) {
 // A target is one block of one file.
 type target struct{ file, n int }
 
-// A piece is a stored chunk and the places that it belongs to.
+// A piece is a stored chunk and the places that it belongs to: blocks that it is
+// or is the base of, and none for a group of pages.
 type piece struct {
 	block
 	plain   int
 	targets []target
+	extra   int // its place in the table of chunks, -1 if it is in none
 }
 
 func (p piece) chunk() chunk { return chunk{hash: p.hash, plain: p.plain, codec: p.codec} }
 
+// A use is a place at which a manifest refers to a chunk.
+type use struct {
+	block
+	plain int
+	target
+	extra int
+}
+
 // pieces returns the chunks of m in the order in which they are stored, each
 // once, and the number of bytes that are zeros and stored nowhere.
 func (m *manifest) pieces() ([]piece, int64, error) {
-	var all []target
-	var zero int64
-	for i, f := range m.files {
-		for n := range blocksOf(f.size) {
-			if m.blocks[f.first+n].codec == codecZero {
-				zero += int64(f.length(n))
-				continue
-			}
-			all = append(all, target{i, n})
-		}
-	}
-	at := func(t target) *block { return &m.blocks[m.files[t.file].first+t.n] }
-	slices.SortStableFunc(all, func(a, b target) int { return compareBlocks(at(a), at(b)) })
+	uses, zero := m.uses()
+	slices.SortStableFunc(uses, func(a, b use) int { return compareBlocks(&a.block, &b.block) })
 	var pieces []piece
-	for i := 0; i < len(all); {
-		b, j := at(all[i]), i+1
-		p := piece{block: *b, plain: m.files[all[i].file].length(all[i].n)}
-		for ; j < len(all) && at(all[j]).pack == b.pack && at(all[j]).offset == b.offset; j++ {
-			if *at(all[j]) != *b || m.files[all[j].file].length(all[j].n) != p.plain {
+	targets := make([]target, 0, len(uses))
+	for i := 0; i < len(uses); {
+		u, j := &uses[i], i
+		p := piece{block: u.block, plain: u.plain, extra: -1}
+		start := len(targets)
+		for ; j < len(uses) && uses[j].pack == u.pack && uses[j].offset == u.offset; j++ {
+			if uses[j].block != u.block || uses[j].plain != u.plain {
 				return nil, 0, damaged(volumesDir+m.id, "two blocks claim the same place")
 			}
+			if uses[j].file >= 0 {
+				targets = append(targets, uses[j].target)
+			}
+			p.extra = max(p.extra, uses[j].extra)
 		}
-		p.targets = all[i:j:j]
+		p.targets = targets[start:len(targets):len(targets)]
 		pieces = append(pieces, p)
 		i = j
 	}
 	return pieces, zero, nil
+}
+
+// uses lists every reference of m to a stored chunk.
+func (m *manifest) uses() (uses []use, zero int64) {
+	uses = make([]use, 0, len(m.blocks)+len(m.chunks))
+	for i := range m.files {
+		f := &m.files[i]
+		for n := range m.blocksOf(f.size) {
+			b, t := m.blocks[f.first+n], target{i, n}
+			switch b.codec {
+			case codecZero:
+				zero += int64(m.length(f, n))
+			case codecPatched:
+				base := m.chunks[b.pack]
+				uses = append(uses, use{base.block, int(base.plain), t, int(b.pack)})
+			default:
+				uses = append(uses, use{b, m.length(f, n), t, -1})
+			}
+		}
+	}
+	for i, c := range m.chunks {
+		uses = append(uses, use{c.block, int(c.plain), target{-1, -1}, i})
+	}
+	return uses, zero
 }
 
 func compareBlocks(a, b *block) int {
@@ -225,9 +257,10 @@ func (r *reader) each(ctx context.Context, pieces []piece, workers int, fn func(
 				if buf, err = r.readSpan(ctx, span, buf); err != nil {
 					return err
 				}
+				open := r.opener(span[0].pack)
 				for _, p := range span {
 					at := p.offset - span[0].offset
-					body, err := r.body(p, buf[at:at+p.length])
+					body, err := open(p, buf[at:at+p.length])
 					if err == nil {
 						err = fn(ctx, p, body, s)
 					}
@@ -259,32 +292,171 @@ func (r *reader) readSpan(ctx context.Context, span []piece, buf []byte) ([]byte
 	return buf[:n], nil
 }
 
-// body authenticates and decrypts a stored chunk, in place.
-func (r *reader) body(p piece, stored []byte) ([]byte, error) {
-	body, err := r.keys.openChunk(stored, p.chunk())
-	if err != nil {
-		return nil, r.damagedPiece(p, "chunk is not authentic")
+// opener returns what authenticates and decrypts the stored chunks of a pack, in
+// place.
+func (r *reader) opener(pack uint32) func(p piece, stored []byte) ([]byte, error) {
+	var a cipher.AEAD
+	if r.m.version != versionOne {
+		a = r.keys.forPack(r.m.packs[pack].name)
 	}
-	return body, nil
+	return func(p piece, stored []byte) (body []byte, err error) {
+		if a == nil {
+			body, err = r.keys.openChunkV1(stored, p.chunk())
+		} else {
+			body, err = r.keys.openChunk(a, p.offset, stored, p.chunk())
+		}
+		if err != nil {
+			return nil, r.damagedPiece(p, "chunk is not authentic")
+		}
+		return body, nil
+	}
 }
 
 func (r *reader) damagedPiece(p piece, what string) error {
-	t := p.targets[0]
-	where := fmt.Sprintf("%s at %d (block %d of %q in volume %s)", r.m.packs[p.pack].name.object(r.keys.vault), p.offset, t.n, r.m.files[t.file].name, r.m.id)
+	whose := "pages"
+	if len(p.targets) > 0 {
+		t := p.targets[0]
+		whose = fmt.Sprintf("block %d of %q", t.n, r.m.files[t.file].name)
+	}
+	where := fmt.Sprintf("%s at %d (%s in volume %s)", r.m.packs[p.pack].name.object(r.keys.vault), p.offset, whose, r.m.id)
 	return damaged(where, "%s", what)
 }
 
 // plaintext is the verified plaintext of an authenticated body.
 func (r *reader) plaintext(p piece, body []byte, s *scratch) ([]byte, error) {
-	if p.codec == codecZstd {
+	if p.codec != codecRaw {
 		var err error
-		if s.plain, err = decompressor().DecodeAll(body, s.plain[:0]); err != nil {
+		if s.plain, err = s.decompress(s.plain[:0], body, p.codec, p.plain); err != nil {
 			return nil, r.damagedPiece(p, "chunk does not decompress: "+err.Error())
 		}
 		body = s.plain
 	}
-	if len(body) != p.plain || sha256.Sum256(body) != p.hash {
+	if len(body) != p.plain || r.m.hashOf(body) != p.hash {
 		return nil, r.damagedPiece(p, "chunk is authentic, but is not the block it was stored for")
 	}
 	return body, nil
+}
+
+// blocksFrom calls fn with the verified content of every block that the piece,
+// whose plaintext is plain, is or is the base of.
+func (r *reader) blocksFrom(ctx context.Context, p piece, plain []byte, s *scratch, fn func(t target, content []byte) error) error {
+	for _, t := range p.targets {
+		content := plain
+		if b := &r.m.blocks[r.m.files[t.file].first+t.n]; b.codec == codecPatched {
+			s.old = append(s.old[:0], plain...)
+			content = s.old
+			if err := r.patch(ctx, b, content); err != nil {
+				return err
+			}
+			if r.m.hashOf(content) != b.hash {
+				return damaged(volumesDir+r.m.id, "the pages of block %d of %q are authentic, but do not make it", t.n, r.m.files[t.file].name)
+			}
+		}
+		if err := fn(t, content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// patch lays b's layers over its base.
+func (r *reader) patch(ctx context.Context, b *block, base []byte) error {
+	for _, l := range r.m.layers[b.first : b.first+uint32(b.layers)] {
+		group, err := r.group(ctx, l.chunk)
+		if err != nil {
+			return err
+		}
+		group = group[int(l.at)*PageSize:]
+		for i := range len(base) / PageSize {
+			if l.bits&(1<<i) != 0 {
+				copy(base[i*PageSize:(i+1)*PageSize], group)
+				group = group[PageSize:]
+			}
+		}
+	}
+	return nil
+}
+
+// chunkAt reads, opens and decompresses one chunk into dst, or a new slice. Its
+// hash is not computed: the tag says that it is what was sealed as that chunk.
+func (r *reader) chunkAt(ctx context.Context, p piece, dst []byte, s *scratch) ([]byte, error) {
+	var err error
+	if s.sealed, err = r.readSpan(ctx, []piece{p}, s.sealed); err != nil {
+		return nil, err
+	}
+	body, err := r.opener(p.pack)(p, s.sealed)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.decompress(dst[:0], body, p.codec, p.plain)
+	if err != nil || len(out) != p.plain {
+		return nil, r.damagedPiece(p, "chunk does not decompress to what it should")
+	}
+	return out, nil
+}
+
+// block returns the content of block n of f. It finds and opens what it needs
+// and nothing else. The result is in s until that is used again.
+func (r *reader) block(ctx context.Context, f *file, n int, s *scratch) (_ []byte, err error) {
+	b, length := &r.m.blocks[f.first+n], r.m.length(f, n)
+	switch b.codec {
+	case codecZero:
+		return zeros[:length], nil
+	case codecPatched:
+		base := r.m.chunks[b.pack]
+		if s.old, err = r.chunkAt(ctx, piece{block: base.block, plain: int(base.plain)}, s.old, s); err != nil {
+			return nil, err
+		}
+		return s.old, r.patch(ctx, b, s.old)
+	}
+	s.old, err = r.chunkAt(ctx, piece{block: *b, plain: length}, s.old, s)
+	return s.old, err
+}
+
+// verified is block, with its hash computed.
+func (r *reader) verified(ctx context.Context, f *file, n int, s *scratch) ([]byte, error) {
+	plain, err := r.block(ctx, f, n, s)
+	if err == nil && r.m.hashOf(plain) != r.m.blocks[f.first+n].hash {
+		err = damaged(volumesDir+r.m.id, "block %d of %q is authentic, but is not what was stored", n, f.name)
+	}
+	return plain, err
+}
+
+// A groupCache holds the groups of pages that were used last. Those of one part
+// of a volume are used together, so a few are enough.
+type groupCache struct {
+	mu   sync.Mutex
+	held map[uint32][]byte
+	age  []uint32 // oldest first
+}
+
+const heldGroups = 64 // 8 MiB
+
+func (r *reader) group(ctx context.Context, n uint32) ([]byte, error) {
+	c := &r.groups
+	c.mu.Lock()
+	g := c.held[n]
+	c.mu.Unlock()
+	if g != nil {
+		return g, nil
+	}
+	x := r.m.chunks[n]
+	g, err := r.chunkAt(ctx, piece{block: x.block, plain: int(x.plain)}, nil, &scratch{})
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held == nil {
+		c.held = map[uint32][]byte{}
+	}
+	if c.held[n] == nil {
+		if len(c.age) == heldGroups {
+			delete(c.held, c.age[0])
+			c.age = c.age[1:]
+		}
+		c.held[n] = g
+		c.age = append(c.age, n)
+	}
+	return g, nil
 }

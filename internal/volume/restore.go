@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"borealis/internal/cloud"
@@ -108,19 +109,21 @@ func (r *reader) fill(ctx context.Context, stage string, opts RestoreOptions) er
 	if err := r.layOut(ctx, root); err != nil {
 		return err
 	}
-	err = r.each(ctx, pieces, opts.Workers, func(_ context.Context, p piece, body []byte, s *scratch) error {
+	out := &output{root: root, files: r.m.files, open: map[int]*os.File{}}
+	err = r.each(ctx, pieces, opts.Workers, func(ctx context.Context, p piece, body []byte, s *scratch) error {
+		if len(p.targets) == 0 {
+			return nil // pages, which blocks that need them ask for
+		}
 		plain, err := r.plaintext(p, body, s)
 		if err != nil {
 			return err
 		}
-		for _, t := range p.targets {
-			if err := writeBlock(root, r.m.files[t.file].name, t.n, plain); err != nil {
-				return err
-			}
-			m.add(int64(len(plain)), 0)
-		}
-		return nil
+		return r.blocksFrom(ctx, p, plain, s, func(t target, content []byte) error {
+			m.add(int64(len(content)), 0)
+			return out.writeAt(t.file, int64(t.n)*r.m.blockSize(), content)
+		})
 	})
+	err = errors.Join(err, out.close())
 	if err == nil {
 		err = r.dress(root, stage, opts.Owner)
 	}
@@ -172,13 +175,60 @@ func (r *reader) layOut(ctx context.Context, root *os.Root) error {
 	return nil
 }
 
-func writeBlock(root *os.Root, name string, n int, plain []byte) error {
-	h, err := root.OpenFile(name, os.O_WRONLY, 0)
+// An output is the files that are being restored, of which those written last
+// are kept open.
+type output struct {
+	root  *os.Root
+	files []file
+
+	mu   sync.Mutex
+	open map[int]*os.File
+	last []int // oldest first
+}
+
+const openFiles = 64
+
+// writeAt writes content at offset at of file n. A file that is closed because
+// others are wanted is closed after the writes that have begun.
+func (o *output) writeAt(n int, at int64, content []byte) error {
+	h, err := o.handle(n)
 	if err != nil {
 		return err
 	}
-	_, err = h.WriteAt(plain, int64(n)*BlockSize)
-	return errors.Join(err, h.Close())
+	_, err = h.WriteAt(content, at)
+	if errors.Is(err, os.ErrClosed) { // since it was handed out
+		return o.writeAt(n, at, content)
+	}
+	return err
+}
+
+func (o *output) handle(n int) (*os.File, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if h := o.open[n]; h != nil {
+		return h, nil
+	}
+	h, err := o.root.OpenFile(o.files[n].name, os.O_WRONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	if len(o.last) == openFiles {
+		old := o.last[0]
+		o.last = o.last[1:]
+		err = o.open[old].Close()
+		delete(o.open, old)
+	}
+	o.open[n] = h
+	o.last = append(o.last, n)
+	return h, err
+}
+
+func (o *output) close() error {
+	var errs []error
+	for _, h := range o.open {
+		errs = append(errs, h.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // dress gives the files their owners, modes and times, children before parents:

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zeebo/blake3"
+
 	"borealis/internal/cloud"
 	"borealis/internal/volume"
 	"borealis/internal/volume/volumetest"
@@ -172,7 +174,7 @@ func TestMissingAndTruncatedObjectsAreFound(t *testing.T) {
 // Two chunks of equal length change places.
 func TestSwappedChunksAreFound(t *testing.T) {
 	v := newVandal(t)
-	const stored = 6<<10 + 28
+	const stored = 6<<10 + 16
 	for _, name := range v.packs() {
 		pack := v.get(name)
 		if len(pack) < 36+2*stored {
@@ -250,9 +252,9 @@ func TestSwappedSegmentsAreFound(t *testing.T) {
 	v.ref = ref
 	name := v.manifest()
 	good := v.get(name)
-	const segment = 4096*48 + 16
+	const segment = 4096*52 + 16
 	bad := bytes.Clone(good)
-	table := bad[len(bad)-2*segment-((8200-8192)*48+16):]
+	table := bad[len(bad)-2*segment-((8200-8192)*52+16):]
 	tmp := bytes.Clone(table[:segment])
 	copy(table[:segment], table[segment:2*segment])
 	copy(table[segment:], tmp)
@@ -293,10 +295,10 @@ func TestWrongReferences(t *testing.T) {
 		t.Errorf("short key: %v", err)
 	}
 	newer := v.get(v.manifest())
-	newer[11] = 2
+	newer[11] = 3
 	v.put(v.manifest(), newer)
 	if err := check(v.ref); !errors.Is(err, volume.ErrVersion) {
-		t.Errorf("version 2: %v, want ErrVersion", err)
+		t.Errorf("version 3: %v, want ErrVersion", err)
 	}
 }
 
@@ -347,8 +349,8 @@ func TestAuthenticChunkWithOtherContentIsFound(t *testing.T) {
 	data := random(11, 6<<10)
 	v.ref, _ = write(t, v.e, named(ann, "one"), []volume.File{{Name: "a", Data: data, Mode: 0o600}})
 	for _, name := range v.packs() {
-		if pack := v.get(name); len(pack) == 36+28+len(data) {
-			v.put(name, append(pack[:36], volume.SealChunk(ann, sha256.Sum256(data), random(12, len(data)))...))
+		if pack := v.get(name); len(pack) == 36+16+len(data) {
+			v.put(name, append(pack[:36], volume.SealChunk(ann, name, 36, blake3.Sum256(data), random(12, len(data)))...))
 		}
 	}
 	if err := v.e.Check(t.Context(), v.ref, volume.CheckOptions{}); !errors.Is(err, volume.ErrDamaged) {

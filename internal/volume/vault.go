@@ -1,10 +1,14 @@
 package volume
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // A vault is what this process knows of the volumes under one data key: who
@@ -17,8 +21,9 @@ import (
 type vault struct {
 	lock chan struct{} // holds one value while someone has the lock
 
-	mu   sync.Mutex
-	pins map[packName]int
+	mu    sync.Mutex
+	pins  map[packName]int
+	times map[string]int64 // when the volumes were made, of the manifests that were asked
 }
 
 func (e *Engine) vault(name string) *vault {
@@ -26,7 +31,7 @@ func (e *Engine) vault(name string) *vault {
 	defer e.mu.Unlock()
 	v := e.vaults[name]
 	if v == nil {
-		v = &vault{lock: make(chan struct{}, 1), pins: map[packName]int{}}
+		v = &vault{lock: make(chan struct{}, 1), pins: map[packName]int{}, times: map[string]int64{}}
 		e.vaults[name] = v
 	}
 	return v
@@ -48,6 +53,48 @@ func (v *vault) pinned(n packName) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.pins[n] > 0
+}
+
+// made notes when the volume of manifest name was made.
+func (v *vault) made(name string, at int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.times[name] = at
+}
+
+func (v *vault) madeAt(name string) (at int64, known bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	at, known = v.times[name]
+	return at, known
+}
+
+// newestFirst sorts the manifests of a vault by when they were made, those that
+// do not say it last. It reads the public part of those that it has not read before.
+func (e *Engine) newestFirst(ctx context.Context, v *vault, names []string) ([]string, error) {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(8)
+	for _, name := range names {
+		if _, known := v.madeAt(name); known {
+			continue
+		}
+		g.Go(func() error {
+			if p, err := e.readPublic(gctx, name); err == nil {
+				v.made(name, p.made)
+			}
+			return gctx.Err()
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	names = slices.Clone(names)
+	slices.SortStableFunc(names, func(a, b string) int {
+		x, _ := v.madeAt(a)
+		y, _ := v.madeAt(b)
+		return cmp.Compare(y, x)
+	})
+	return names, nil
 }
 
 // A pinning is the packs that one operation keeps from collectors.

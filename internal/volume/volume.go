@@ -24,18 +24,22 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"borealis/internal/cloud"
 )
 
-// Sizes of the format. They are part of version 1, not settings.
+// Sizes of the format. They are part of version 2, not settings.
 const (
-	// Version is the format that this package writes and reads.
-	Version = 1
+	// Version is the format that this package writes. It reads version 1 too.
+	Version = 2
 	// BlockSize is the plaintext of every block of a file but its last.
-	BlockSize = 1 << 20
+	BlockSize = 128 << 10
+	// PageSize is the part of a block that can be stored alone when the rest is as
+	// it was in the parent.
+	PageSize = 8 << 10
 	// PackSize is the most that a pack holds.
-	PackSize = 16 << 20
+	PackSize = 8 << 20
 )
 
 // What a volume can be found to be. They are wrapped with what and where.
@@ -46,7 +50,7 @@ var (
 	// ErrKey says that the data key is not the one the volume was written with.
 	ErrKey = errors.New("wrong data key for the volume")
 	// ErrVersion says that the volume has a format that this program cannot read.
-	ErrVersion = fmt.Errorf("this program reads volume format version %d only", Version)
+	ErrVersion = fmt.Errorf("this program reads volume format versions 1 to %d only", Version)
 	// ErrSuspend is a cause to cancel a Copy's context with: what has been
 	// copied is then kept, and a later Copy to the same volume goes on from there.
 	ErrSuspend = errors.New("suspended")
@@ -67,7 +71,7 @@ func (DataKey) LogValue() slog.Value { return slog.StringValue("REDACTED") }
 // MarshalText refuses.
 func (DataKey) MarshalText() ([]byte, error) { return nil, errors.New("data key kept back") }
 
-// A Digest is a SHA-256 value. Its text form is 64 hexadecimal digits.
+// A Digest is a hash of 32 bytes. Its text form is 64 hexadecimal digits.
 type Digest [32]byte
 
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
@@ -157,8 +161,9 @@ type Header struct {
 	ID      string
 	Version int
 	Identity
-	Wrapped []byte // the data key, wrapped by the KMS key KeyARN
-	Vault   string // names the data key within the backend; for Collect
+	Wrapped []byte    // the data key, wrapped by the KMS key KeyARN
+	Vault   string    // names the data key within the backend; for Collect
+	Made    time.Time // when the volume was; zero in version 1, which does not say
 }
 
 // Progress is told how far an operation is, in bytes. Calls are serial, done

@@ -51,8 +51,12 @@ func TestHeaderNeedsNoKey(t *testing.T) {
 		t.Errorf("Find of nothing: %v, want ErrNotFound", err)
 	}
 	_, info := write(t, e, named(ann, "nightly"), small())
-	want := volume.Header{ID: "nightly", Version: 1, Identity: ann.Identity, Wrapped: ann.Wrapped, Vault: info.Vault}
+	want := volume.Header{ID: "nightly", Version: 2, Identity: ann.Identity, Wrapped: ann.Wrapped, Vault: info.Vault}
 	h, err := e.Header(t.Context(), "nightly")
+	if since := time.Since(h.Made); since < 0 || since > time.Minute {
+		t.Errorf("made %v ago", since)
+	}
+	want.Made = h.Made
 	if d := cmp.Diff(want, h); d != "" || err != nil {
 		t.Errorf("Header: %v\n%s", err, d)
 	}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -53,6 +54,25 @@ func text(seed, n int) []byte {
 		fmt.Fprintf(&b, "row %d of table %d: %d\n", i, seed, i*seed)
 	}
 	return b.Bytes()[:n]
+}
+
+// paged is a file of n pages that do not compress.
+func paged(seed, n int) []volume.File {
+	var data []byte
+	for i := range n {
+		data = append(data, random(seed+i, volume.PageSize)...)
+	}
+	return []volume.File{{Name: "base/1/9000", Data: data, Mode: 0o600}}
+}
+
+// changePages is files with some pages of the first rewritten.
+func changePages(files []volume.File, seed int, pages ...int) []volume.File {
+	files = slices.Clone(files)
+	files[0].Data = bytes.Clone(files[0].Data)
+	for _, p := range pages {
+		copy(files[0].Data[p*volume.PageSize:(p+1)*volume.PageSize], random(1000+seed*100+p, volume.PageSize))
+	}
+	return files
 }
 
 const mib = 1 << 20

@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"borealis/internal/cloud"
@@ -34,13 +34,24 @@ type File struct {
 	Size int64
 	// ModTime is stored with the file; the file's own if zero and there is a Path.
 	ModTime time.Time
+	// Same reports whether a page of PageSize bytes, just read from the file, is
+	// for certain what the parent holds at that place. Blocks of which it says so
+	// of every page are taken over without being hashed. It is called by several
+	// goroutines at a time; nil if nothing is known.
+	Same func(page []byte) bool
+
+	from io.ReaderAt // what to read instead of all these: Size bytes
 }
 
 // CreateOptions are those of Create. The zero value is good.
 type CreateOptions struct {
-	// Base names the volumes of the same vault to share blocks with. All of
-	// the vault's if nil. None if empty: then every block is stored anew.
-	Base []string
+	// Parent is the earlier volume of the same vault to take unchanged blocks from.
+	// If empty it is the newest that can be read; if there is none, or Alone is
+	// set, every block is stored anew.
+	Parent string
+	Alone  bool
+	// ReadRate is the most bytes of files to read in a second; 0 for no bound.
+	ReadRate int64
 	// Workers is how many blocks to work on at a time; as many as the process
 	// may use processors if 0.
 	Workers int
@@ -57,13 +68,15 @@ type Writer struct {
 	release func() // of the claim on the ID
 	pins    *pinning
 	index   *index
+	parent  *parent // nil if there is none
 	packs   *packer
 	records []string // progress records under the volume's ID
 	workers int
 	meter   meter
+	limit   limiter
 
 	m       manifest
-	hashes  map[string][]Digest // of each file's blocks
+	cells   map[string][]cell // of each file's blocks
 	names   map[string]bool
 	omitted []string
 	err     error // of the first step that failed
@@ -98,14 +111,14 @@ func (e *Engine) begin(ctx context.Context, spec Spec, opts CreateOptions, resum
 		return nil, err
 	}
 	w := &Writer{e: e, keys: k, vault: e.vault(k.vault), release: release, index: newIndex(), workers: opts.Workers,
-		hashes: map[string][]Digest{}, names: map[string]bool{}}
+		limit: limiter{rate: opts.ReadRate}, cells: map[string][]cell{}, names: map[string]bool{}}
 	if w.workers <= 0 {
 		w.workers = runtime.GOMAXPROCS(0)
 	}
 	w.meter.fn = opts.Progress
-	w.m = manifest{facts: slices.Clone(spec.Facts), public: public{kind: kindVolume, id: spec.ID, Identity: spec.Identity, wrapped: slices.Clone(spec.Wrapped)}}
+	w.m = manifest{facts: slices.Clone(spec.Facts), public: public{kind: kindVolume, made: time.Now().UnixNano(), id: spec.ID, Identity: spec.Identity, wrapped: slices.Clone(spec.Wrapped)}}
 	w.pins = &pinning{vault: w.vault}
-	if err := w.prepare(ctx, opts.Base, resume); err != nil {
+	if err := w.prepare(ctx, opts, resume); err != nil {
 		w.pins.drop()
 		release()
 		return nil, err
@@ -140,7 +153,7 @@ func (w *Writer) SetFacts(facts json.RawMessage) error {
 // prepare removes what an earlier attempt has left and learns what there is to
 // share. It holds the vault's lock, so that no pack that it learns of is
 // collected before it is pinned.
-func (w *Writer) prepare(ctx context.Context, base []string, resume bool) error {
+func (w *Writer) prepare(ctx context.Context, opts CreateOptions, resume bool) error {
 	if err := w.vault.acquire(ctx); err != nil {
 		return err
 	}
@@ -161,67 +174,91 @@ func (w *Writer) prepare(ctx context.Context, base []string, resume bool) error 
 	if err != nil {
 		return err
 	}
-	if err := w.learnBase(ctx, base, volumes, there); err != nil {
-		return err
+	if !opts.Alone {
+		if err := w.learnParent(ctx, opts.Parent, volumes, there); err != nil {
+			return err
+		}
 	}
 	for _, name := range progress {
 		if strings.HasPrefix(name, progressPrefix(w.m.id, w.keys.vault)) {
 			w.records = append(w.records, name)
 		}
 	}
-	w.learnAll(ctx, w.records, there)
+	for _, name := range w.records {
+		// A record that cannot be read costs only doing its part again.
+		if m, err := w.read(ctx, name); err == nil && m.version == Version {
+			w.index.learn(m, there)
+			w.pins.pin(m.packs...)
+		}
+	}
 	return ctx.Err()
 }
 
-// learnBase reads the manifests to share blocks with.
-func (w *Writer) learnBase(ctx context.Context, base, volumes []string, there map[packName]int64) error {
-	if base == nil {
-		w.learnAll(ctx, volumes, there)
+// Parent returns the facts that the parent was made with, nil if there is no
+// parent: what its engine wrote down to know later what has changed since.
+func (w *Writer) Parent() json.RawMessage {
+	if w.parent == nil {
 		return nil
 	}
-	for _, id := range base {
+	return slices.Clone(w.parent.r.m.facts)
+}
+
+// learnParent finds the parent and learns what it has. One that was not asked
+// for by name and cannot be read costs only the sharing: it is for Check and its
+// owner to find, not for a new volume to fail of.
+func (w *Writer) learnParent(ctx context.Context, id string, volumes []string, there map[packName]int64) error {
+	if id != "" {
 		name := volumeName(id, w.keys.vault)
 		if !slices.Contains(volumes, name) {
-			return fmt.Errorf("base volume %s in vault %s: %w", id, w.keys.vault, cloud.ErrNotFound)
+			return fmt.Errorf("parent volume %s in vault %s: %w", id, w.keys.vault, cloud.ErrNotFound)
 		}
-		if err := w.learn(ctx, name, there); err != nil {
-			return fmt.Errorf("base volume %s: %w", id, err)
+		m, err := w.read(ctx, name)
+		if err == nil && m.version != Version {
+			err = fmt.Errorf("it is of format version %d: %w", m.version, ErrVersion)
+		}
+		if err != nil {
+			return fmt.Errorf("parent volume %s: %w", id, err)
+		}
+		w.adopt(m, there)
+		return nil
+	}
+	newest, err := w.e.newestFirst(ctx, w.vault, volumes)
+	if err != nil {
+		return err
+	}
+	for _, name := range newest {
+		if m, err := w.read(ctx, name); err == nil && m.version == Version {
+			w.adopt(m, there)
+			return nil
 		}
 	}
 	return nil
 }
 
-// learnAll learns from the manifests that can be read. One that cannot costs
-// only the sharing: it is for Check and its owner to find, not for a new volume
-// to fail of.
-func (w *Writer) learnAll(ctx context.Context, names []string, there map[packName]int64) {
-	var wg sync.WaitGroup
-	turn := make(chan struct{}, w.workers)
-	for _, name := range names {
-		turn <- struct{}{}
-		wg.Go(func() {
-			_ = w.learn(ctx, name, there) // says only what is not to be had
-			<-turn
-		})
+// adopt makes m the parent.
+func (w *Writer) adopt(m *manifest, there map[packName]int64) {
+	w.parent = &parent{
+		r:     &reader{e: w.e, keys: w.keys, m: m, pins: w.pins},
+		files: make(map[string]*file, len(m.files)),
+		ids:   w.index.learn(m, there),
 	}
-	wg.Wait()
+	for i := range m.files {
+		w.parent.files[m.files[i].name] = &m.files[i]
+	}
+	w.pins.pin(m.packs...)
 }
 
-func (w *Writer) learn(ctx context.Context, name string, there map[packName]int64) error {
+// read opens the manifest name of the writer's vault.
+func (w *Writer) read(ctx context.Context, name string) (*manifest, error) {
 	data, err := w.e.backend.Get(ctx, name)
 	if err != nil {
-		return unreadable(name, err)
+		return nil, unreadable(name, err)
 	}
 	m, _, err := decodeManifest(name, data, w.keys)
-	if err != nil {
-		return err
+	if err == nil {
+		err = m.checkPlace(name)
 	}
-	if err := m.checkPlace(name); err != nil {
-		return err
-	}
-	w.index.learn(m, there)
-	w.pins.pin(m.packs...)
-	return nil
+	return m, err
 }
 
 // Commit makes the volume exist. When it returns nil the volume is on stable
@@ -253,18 +290,19 @@ func (w *Writer) commit(ctx context.Context) (Info, error) {
 		return Info{}, err
 	}
 	slices.SortFunc(w.m.files, func(a, b file) int { return strings.Compare(a.name, b.name) })
-	var hashes []Digest
+	var cells [][]cell
 	info := Info{Vault: w.keys.vault, Omitted: w.omitted}
 	for _, f := range w.m.files {
-		hashes = append(hashes, w.hashes[f.name]...)
+		cells = append(cells, w.cells[f.name])
 		info.Bytes += f.size
 		if !f.dir {
 			info.Files++
 		}
 	}
-	if err := w.index.place(&w.m, hashes); err != nil {
+	if err := w.index.place(&w.m, cells); err != nil {
 		return Info{}, err
 	}
+	w.m.version = Version
 	if err := w.m.check(); err != nil { // what a reader would refuse is not written
 		return Info{}, err
 	}
@@ -286,6 +324,7 @@ func (w *Writer) publish(ctx context.Context, data []byte) error {
 		err = fmt.Errorf("put manifest %s: %w", name, err)
 		return errors.Join(err, w.retract(context.WithoutCancel(ctx)))
 	}
+	w.vault.made(name, w.m.made)
 	// The volume is there. Records that stay behind are removed with it.
 	for _, r := range w.records {
 		_ = w.e.backend.Delete(ctx, r)
