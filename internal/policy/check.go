@@ -13,6 +13,11 @@ func (k Kind) check(d draft) error {
 	if k == ManagedKind && d.version != version2012 {
 		return &Malformed{Sentence: "Policy document must be version 2012-10-17 or greater."}
 	}
+	if k == ServiceControlKind || k == ResourceControlKind {
+		if err := k.checkControl(d); err != nil {
+			return err
+		}
+	}
 	if err := k.each(d, checkLegacy, checkPrincipal, checkSid); err != nil {
 		return err
 	}
@@ -64,7 +69,7 @@ func checkLegacy(k Kind, s *draftStatement) error {
 
 func checkPrincipal(k Kind, s *draftStatement) error {
 	switch k {
-	case InlineKind, ManagedKind:
+	case InlineKind, ManagedKind, ServiceControlKind:
 		if s.principal != nil {
 			return &Malformed{Sentence: "Policy document should not specify a principal."}
 		}
@@ -79,11 +84,43 @@ func checkPrincipal(k Kind, s *draftStatement) error {
 	return nil
 }
 
+// unfit is what Organizations says to all mistakes.
+const unfit = "The provided policy document does not meet the requirements of the specified policy type."
+
+// checkControl refuses what the policies of organizations cannot hold.
+func (k Kind) checkControl(d draft) error {
+	switch {
+	case d.version != version2012:
+		return malformed(unfit, "Version is not 2012-10-17")
+	case d.id != "":
+		return malformed(unfit, "it has an Id")
+	case k == ServiceControlKind:
+		return nil
+	}
+	for i := range d.statements {
+		s := &d.statements[i]
+		switch {
+		case s.effect != "Deny":
+			return malformed(unfit, "Effect is %q, and not Deny", s.effect)
+		case s.notPrincipal || s.principal == nil || s.principal.kind != 's' || s.principal.text != "*":
+			return malformed(unfit, "Principal is not \"*\"")
+		case s.notAction:
+			return malformed(unfit, "it has a NotAction")
+		}
+		for _, a := range s.actions {
+			if a == "*" || strings.HasPrefix(a, "*:") {
+				return malformed(unfit, "Action %q names no service", a)
+			}
+		}
+	}
+	return nil
+}
+
 var alphanumeric = regexp.MustCompile(`^[0-9A-Za-z]*$`)
 
 func checkSid(k Kind, s *draftStatement) error {
 	// Resource policies may have sentences for Sids, as KMS's own do.
-	if k != ResourceKind && k != AnyKind && !alphanumeric.MatchString(s.sid) {
+	if (k == InlineKind || k == ManagedKind || k == TrustKind) && !alphanumeric.MatchString(s.sid) {
 		return &Malformed{
 			Sentence: "Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*",
 			Detail:   s.sid,

@@ -50,6 +50,11 @@ const (
 	// TrustKind is a role's trust policy: every statement names principals, none
 	// a resource, and all are about assuming the role.
 	TrustKind
+	// ServiceControlKind and ResourceControlKind are an organization's policies, of
+	// version 2012-10-17. The former name no principal. The latter deny alone, to
+	// everybody, and name the services whose actions they deny.
+	ServiceControlKind
+	ResourceControlKind
 )
 
 // Parse reads a policy document of any kind. name is how decisions will call

@@ -271,7 +271,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(document(`{'Effect':'Allow','NotPrincipal':'*','NotAction':['a:?','b:*'],'NotResource':'arn:aws:s3:::${aws:username, @x@}*','Condition':{'ForAnyValue:ArnLikeIfExists':{'aws:PrincipalArn':'arn:aws:*:::${*}'},'IpAddress':{'aws:SourceIp':'::1/8'}}}`))
 	f.Add(`{"Statement":{"Effect":"Deny","Action":"*","Resource":"arn:aws:kms","Condition":{"Null":{"x":[]},"DateLessThan":{"aws:CurrentTime":"2026"}}}}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, kind := range []policy.Kind{policy.AnyKind, policy.InlineKind, policy.ManagedKind, policy.ResourceKind, policy.TrustKind} {
+		for _, kind := range []policy.Kind{policy.AnyKind, policy.InlineKind, policy.ManagedKind, policy.ResourceKind, policy.TrustKind, policy.ServiceControlKind, policy.ResourceControlKind} {
 			p, err := kind.Parse("p", text)
 			if err != nil {
 				if _, ok := errors.AsType[*policy.Malformed](err); !ok || p != nil {
@@ -304,4 +304,35 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The policies of organizations leave things out that others have.
+func TestControlKinds(t *testing.T) {
+	const unfit = "The provided policy document does not meet the requirements of the specified policy type."
+	for _, c := range []struct {
+		name       string
+		kind       policy.Kind
+		text, want string
+	}{
+		{"deny", policy.ServiceControlKind, `{'Version':'2012-10-17','Statement':{'Sid':'no sharing','Effect':'Deny','NotAction':'iam:*','NotResource':'*','Condition':{'Bool':{'aws:SecureTransport':'true'}}}}`, ""},
+		{"allow", policy.ServiceControlKind, `{'Version':'2012-10-17','Statement':{'Effect':'Allow','Action':'*','Resource':'*'}}`, ""},
+		{"old version", policy.ServiceControlKind, `{'Version':'2008-10-17','Statement':{'Effect':'Allow','Action':'*','Resource':'*'}}`, unfit},
+		{"no version", policy.ServiceControlKind, `{'Statement':{'Effect':'Allow','Action':'*','Resource':'*'}}`, unfit},
+		{"id", policy.ServiceControlKind, `{'Version':'2012-10-17','Id':'x','Statement':{'Effect':'Allow','Action':'*','Resource':'*'}}`, unfit},
+		{"principal", policy.ServiceControlKind, `{'Version':'2012-10-17','Statement':{'Effect':'Deny','Principal':'*','Action':'*','Resource':'*'}}`, "Policy document should not specify a principal."},
+		{"resource: deny", policy.ResourceControlKind, `{'Version':'2012-10-17','Statement':{'Effect':'Deny','Principal':'*','Action':['kms:*','s3:Get*'],'NotResource':'arn:aws:s3:::b'}}`, ""},
+		{"resource: allow", policy.ResourceControlKind, `{'Version':'2012-10-17','Statement':{'Effect':'Allow','Principal':'*','Action':'kms:*','Resource':'*'}}`, unfit},
+		{"resource: no principal", policy.ResourceControlKind, `{'Version':'2012-10-17','Statement':{'Effect':'Deny','Action':'kms:*','Resource':'*'}}`, unfit},
+		{"resource: an account", policy.ResourceControlKind, `{'Version':'2012-10-17','Statement':{'Effect':'Deny','Principal':{'AWS':'111122223333'},'Action':'kms:*','Resource':'*'}}`, unfit},
+		{"resource: not a principal", policy.ResourceControlKind, `{'Version':'2012-10-17','Statement':{'Effect':'Deny','NotPrincipal':'*','Action':'kms:*','Resource':'*'}}`, unfit},
+		{"resource: not an action", policy.ResourceControlKind, `{'Version':'2012-10-17','Statement':{'Effect':'Deny','Principal':'*','NotAction':'kms:*','Resource':'*'}}`, unfit},
+		{"resource: all actions", policy.ResourceControlKind, `{'Version':'2012-10-17','Statement':{'Effect':'Deny','Principal':'*','Action':['kms:*','*'],'Resource':'*'}}`, unfit},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := c.kind.Parse("p", strings.ReplaceAll(c.text, "'", `"`))
+			if got := sentence(err); got != c.want {
+				t.Errorf("%q (%v), want %q", got, err, c.want)
+			}
+		})
+	}
 }
