@@ -15,6 +15,11 @@ type Account struct {
 	Name    string
 	Alias   string // "" if it has none; no two accounts share one
 	Created time.Time
+
+	// Of those that were made for an organization: an address for people, and what
+	// asked for it.
+	Email   string `json:",omitempty"`
+	Request string `json:",omitempty"`
 }
 
 // A Kind is what sort of entity something is, as ARNs and messages say it.

@@ -11,6 +11,7 @@ import (
 	"borealis/internal/cloud"
 	"borealis/internal/clusters"
 	"borealis/internal/identity"
+	"borealis/internal/organizations"
 	"borealis/internal/postgres"
 	"borealis/internal/sessions"
 	"borealis/internal/sigv4"
@@ -55,6 +56,18 @@ type uses struct {
 func (u uses) Finish(c *audit.Call, o audit.Outcome) error {
 	u.iam.Used(c.Caller, c.Service, c.Operation, c.Time)
 	return u.Log.Finish(c, o)
+}
+
+// members are IAM's accounts as organizations want them.
+type members struct{ *identity.Service }
+
+func (m members) Member(ctx context.Context, id cloud.AccountID) (organizations.Member, error) {
+	a, err := m.AccountByID(ctx, id)
+	return organizations.Member{Name: a.Name, Email: a.Email}, err
+}
+
+func (m members) MakeMember(ctx context.Context, n organizations.NewMember) error {
+	return m.CreateMember(ctx, identity.NewMember{ID: n.ID, Name: n.Name, Email: n.Email, Role: n.Role, Trusts: n.Trusts, Request: n.Request})
 }
 
 // engines are PostgreSQL servers as clusters wants them.

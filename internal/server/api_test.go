@@ -10,6 +10,7 @@ import (
 	"borealis/internal/clusters"
 	"borealis/internal/identity"
 	"borealis/internal/keys"
+	"borealis/internal/organizations"
 	"borealis/internal/sessions"
 	"borealis/internal/trail"
 )
@@ -48,7 +49,7 @@ func TestAPIDocument(t *testing.T) {
 // apiTable lists every operation that AWS has, by service, those served first.
 func apiTable() string {
 	var b strings.Builder
-	for _, s := range services(new(keys.Service), keys.Ops, new(clusters.Service), new(identity.Service), new(sessions.Service), new(trail.Service)) {
+	for _, s := range services(new(keys.Service), keys.Ops, new(clusters.Service), new(identity.Service), new(sessions.Service), new(trail.Service), new(organizations.Service)) {
 		var served, not []string
 		for _, o := range s.Offers() {
 			if o.Served {
@@ -67,8 +68,11 @@ func apiTable() string {
 
 // title is a service's name as AWS writes it.
 func title(name string) string {
-	if name == "cloudtrail" {
+	switch name {
+	case "cloudtrail":
 		return "CloudTrail"
+	case "organizations":
+		return "Organizations"
 	}
 	return strings.ToUpper(name)
 }

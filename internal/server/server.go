@@ -17,6 +17,7 @@ import (
 	"borealis/internal/gateway"
 	"borealis/internal/identity"
 	"borealis/internal/keys"
+	"borealis/internal/organizations"
 	"borealis/internal/postgres"
 	"borealis/internal/seal"
 	"borealis/internal/sessions"
@@ -113,6 +114,7 @@ type Server struct {
 	modules  modules
 	keys     *keys.Service
 	clusters *clusters.Service
+	orgs     *organizations.Service
 	engines  *postgres.Engines
 	volumes  *volume.Engine
 	gateway  *gateway.Gateway
@@ -219,9 +221,10 @@ func (s *Server) wire() {
 		Engines: engines{s.engines}, Volumes: volumeKeeper{s.volumes, s.engines},
 		Now: time.Now, Log: s.cfg.Log, LateShareRefusal: s.cfg.LateShareRefusal,
 	}
+	s.orgs = &organizations.Service{Store: s.db.Organizations(), Policies: s.identity, Accounts: members{s.identity}, Audit: s.audit, Now: time.Now, Log: s.cfg.Log}
 	s.gateway = gateway.New(gateway.Config{
 		Credentials: credentials{s.identity, sts},
-		Services:    services(s.keys, s.kmsOps(), s.clusters, s.identity, sts, trail.New(s.identity, s.audit, time.Now)),
+		Services:    services(s.keys, s.kmsOps(), s.clusters, s.identity, sts, trail.New(s.identity, s.audit, time.Now), s.orgs),
 		Audit:       uses{s.audit, s.identity},
 		Log:         s.cfg.Log,
 	})
@@ -236,13 +239,14 @@ func (s *Server) kmsOps() map[string]api.Op[*keys.View] {
 }
 
 // services puts the services behind the names that they have on the wire.
-func services(k *keys.Service, kmsOps map[string]api.Op[*keys.View], c *clusters.Service, i *identity.Service, s *sessions.Service, t *trail.Service) []gateway.Service {
+func services(k *keys.Service, kmsOps map[string]api.Op[*keys.View], c *clusters.Service, i *identity.Service, s *sessions.Service, t *trail.Service, o *organizations.Service) []gateway.Service {
 	return []gateway.Service{
 		gateway.Serve(wire.KMS, kmsOps, k.As),
 		gateway.Serve(wire.RDS, clusters.Ops, c.As),
 		gateway.Serve(wire.IAM, identity.Ops, i.As),
 		gateway.Serve(wire.STS, sessions.Ops, s.As),
 		gateway.Serve(wire.CloudTrail, trail.Ops, t.As),
+		gateway.Serve(wire.Organizations, organizations.Ops, o.As),
 	}
 }
 

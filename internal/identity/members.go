@@ -1,0 +1,62 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"borealis/internal/cloud"
+)
+
+// A NewMember is an account that an organization asks for. It has no root key:
+// the way in is its role.
+type NewMember struct {
+	ID      cloud.AccountID
+	Name    string
+	Email   string
+	Role    string          // the role's name; it may do anything in the account
+	Trusts  cloud.AccountID // whose principals may assume the role
+	Request string          // what asked for it; unique
+}
+
+// administrator is the policy of a member's role.
+const administrator = "arn:aws:iam::aws:policy/AdministratorAccess"
+
+// memberTrust lets in whom an account's own policies allow it.
+const memberTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"%s"},"Action":"sts:AssumeRole"}]}`
+
+// CreateMember makes an account with its role, both or neither. Done again for the
+// same Request it does nothing; if there is another account with that ID it is
+// cloud.ErrExists. No API reaches it but through an organization.
+func (s *Service) CreateMember(ctx context.Context, in NewMember) error {
+	now := s.Now().UTC()
+	err := s.update(ctx, func(tx Tx) error {
+		err := tx.AddAccount(Account{ID: in.ID, Name: in.Name, Email: in.Email, Request: in.Request, Created: now})
+		if errors.Is(err, cloud.ErrExists) {
+			if a, rerr := tx.Account(in.ID); rerr == nil && a.Request == in.Request {
+				return nil
+			}
+		}
+		if err != nil {
+			return err
+		}
+		e := Entity{
+			Account: in.ID, Kind: Role, ID: newID(rolePrefix), Name: in.Role, Path: "/", Created: now,
+			MaxSession: defaultMaxSession, Trust: fmt.Sprintf(memberTrust, in.Trusts.Root()),
+		}
+		return errors.Join(tx.AddEntity(e), tx.AddLink(in.ID, Link{Source: e.ID, Use: Attached, Target: administrator}))
+	})
+	if err != nil {
+		return fmt.Errorf("create account %s for an organization: %w", in.ID, err)
+	}
+	return nil
+}
+
+// AccountByID is the account with that id, or cloud.ErrNotFound.
+func (s *Service) AccountByID(ctx context.Context, id cloud.AccountID) (a Account, err error) {
+	err = s.Store.View(ctx, func(tx Tx) error {
+		a, err = tx.Account(id)
+		return err
+	})
+	return a, err
+}

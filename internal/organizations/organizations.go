@@ -1,0 +1,249 @@
+// Package organizations is AWS Organizations: trees of accounts, and the policies
+// that limit those accounts. It knows who is in which organization and says what
+// that means for a decision (Membership); it decides only about its own
+// operations, and knows nothing of what accounts hold.
+package organizations
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"borealis/internal/audit"
+	"borealis/internal/cloud"
+	"borealis/internal/policy"
+)
+
+// Policies knows what speaks for a caller on the caller's own side.
+type Policies interface {
+	// IdentityOf returns the caller's policies as they are now.
+	IdentityOf(context.Context, cloud.Caller) (policy.Identity, error)
+}
+
+// Audit is where decisions are put on record.
+type Audit interface {
+	// Record returns nil when the event is on record. Without a record nothing is done.
+	Record(audit.Event) error
+}
+
+// Accounts are all accounts there are, in an organization or not.
+type Accounts interface {
+	// Member is what is known of an account; cloud.ErrNotFound if there is none.
+	Member(context.Context, cloud.AccountID) (Member, error)
+	// MakeMember makes an account with a role in it, both or neither. Done again for
+	// the same Request it does nothing; if there is another account with that ID it
+	// is cloud.ErrExists.
+	MakeMember(context.Context, NewMember) error
+}
+
+// A Member is what there is to know of an account.
+type Member struct {
+	Name  string
+	Email string // "" if none is known
+}
+
+// A NewMember is an account to be made.
+type NewMember struct {
+	Member
+	ID      cloud.AccountID
+	Role    string          // may do anything in the account
+	Trusts  cloud.AccountID // whose principals may assume Role
+	Request string          // what asked for it
+}
+
+// Service is the organizations service. All its exported fields are required. It
+// is safe for concurrent use and must not be copied.
+type Service struct {
+	Store    Store
+	Policies Policies
+	Accounts Accounts
+	Audit    Audit
+	Now      func() time.Time
+	Log      *slog.Logger
+
+	memory  memory
+	waiting signal
+}
+
+// A View is the service as one caller sees it.
+type View struct {
+	*Service
+	caller cloud.Caller
+}
+
+// As is the service in the name of c.
+func (s *Service) As(c cloud.Caller) *View { return &View{s, c} }
+
+// A request is one operation under way: a transaction, and what speaks for the
+// caller in it.
+type request struct {
+	Tx
+	*Service
+	caller   cloud.Caller
+	identity policy.Identity
+	says     *policy.Membership
+	// org is the caller's organization; the zero one if it is in none.
+	org Organization
+}
+
+// read runs fn as a request that changes nothing.
+func (v *View) read(ctx context.Context, fn func(*request) error) error {
+	r, err := v.request(ctx)
+	if err != nil {
+		return err
+	}
+	return apiError(v.Store.View(ctx, func(tx Tx) error { return r.in(tx, fn) }))
+}
+
+// change runs fn as a request whose changes are kept if it returns nil. When
+// change returns, Membership answers no more from what was true before.
+func (v *View) change(ctx context.Context, fn func(*request) error) error {
+	r, err := v.request(ctx)
+	if err != nil {
+		return err
+	}
+	return apiError(v.update(ctx, func(tx Tx) error { return r.in(tx, fn) }))
+}
+
+// update is the store's Update followed by forgetting what may have changed.
+func (s *Service) update(ctx context.Context, fn func(Tx) error) error {
+	done := false
+	err := s.Store.Update(ctx, func(tx Tx) error {
+		err := fn(tx)
+		done = err == nil
+		return err
+	})
+	if done { // also if the commit failed: who knows
+		s.memory.forget()
+	}
+	return err
+}
+
+func (v *View) request(ctx context.Context) (*request, error) {
+	identity, err := v.Policies.IdentityOf(ctx, v.caller)
+	if err != nil {
+		return nil, fmt.Errorf("policies of %s: %w", v.caller.ARN, err)
+	}
+	says, err := v.Membership(ctx, v.caller.Account)
+	return &request{Service: v.Service, caller: v.caller, identity: identity, says: says}, err
+}
+
+// in runs fn in a transaction.
+func (r *request) in(tx Tx, fn func(*request) error) error {
+	r.Tx, r.org = tx, Organization{}
+	n, err := tx.Node(string(r.caller.Account))
+	if err == nil {
+		r.org, err = tx.Organization(n.Organization)
+	}
+	if err != nil && !errors.Is(err, cloud.ErrNotFound) {
+		return err
+	}
+	return fn(r)
+}
+
+// A standing is who an operation is for, beside those whom policies allow it.
+type standing uint8
+
+const (
+	anybody standing = iota
+	member           // any account of an organization
+	// delegate is the management account, or one that administers for a service.
+	delegate
+	management
+)
+
+// A resource is what a request wants to act upon.
+type resource struct {
+	arn     string
+	context policy.Context // the condition keys that belong to the resource and the request
+}
+
+// authorize decides whether the caller may do action to all of on, to "*" if there
+// is none, and whether its account is of the standing that it takes. Every
+// operation calls it before it shows or changes anything. The decisions are
+// written down before they are acted upon; if the transaction is retried, twice,
+// which is better than never.
+func (r *request) authorize(action string, who standing, on ...resource) error {
+	stands, err := r.stands(who)
+	if err != nil {
+		return err
+	}
+	if len(on) == 0 {
+		on = []resource{{arn: "*"}}
+	}
+	for _, x := range on {
+		if err := r.decide(action, stands, x); err != nil {
+			return err
+		}
+	}
+	switch {
+	case who != anybody && r.org.ID == "":
+		return notInUse()
+	case !stands:
+		return deniedByStanding()
+	}
+	return nil
+}
+
+func (r *request) decide(action string, stands bool, on resource) error {
+	q := policy.Question{
+		Caller: r.caller, Identity: r.identity, Action: action, Resource: on.arn,
+		Owner: r.caller.Account, Context: on.context, Now: r.Now(),
+	}
+	q.Within(r.says, r.says)
+	d := q.Decide()
+	allowed, reason := d.Allowed, d.String()
+	if allowed && !stands {
+		allowed, reason = false, "denied because account "+string(r.caller.Account)+" may not ask this of its organization"
+	}
+	err := r.Audit.Record(audit.Event{
+		Time: q.Now, Caller: r.caller, Action: action, Resource: on.arn, Owner: q.Owner, Allowed: allowed, Reason: reason,
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("audit %s: %w", action, err)
+	case !d.Allowed:
+		return denied(r.caller, action, on.arn, d)
+	}
+	return nil
+}
+
+// stands says whether the caller's account is of that standing.
+func (r *request) stands(who standing) (bool, error) {
+	if who == anybody || r.org.ID != "" && (who == member || r.org.Management == r.caller.Account) {
+		return true, nil
+	}
+	if r.org.ID == "" || who == management {
+		return false, nil
+	}
+	tasks, err := r.ItemsOf(r.caller.Account, DelegationItem, "", 1)
+	return len(tasks) > 0, err
+}
+
+// find is the caller's organization's node called id, as a resource; the zero Node
+// if there is none.
+func (r *request) find(id string) (Node, resource, error) {
+	n, err := r.Node(id)
+	if errors.Is(err, cloud.ErrNotFound) || err == nil && n.Organization != r.org.ID {
+		n, err = Node{}, nil
+	}
+	return n, resource{arn: r.org.arnOf(id), context: tagged(nil, n.Tags)}, err
+}
+
+// target is find for an operation on one node of kind k; missing is the error if
+// there is none.
+func (r *request) target(action string, who standing, k Kind, id string, missing error) (Node, error) {
+	n, on, err := r.find(id)
+	if err != nil {
+		return n, err
+	}
+	if err := r.authorize(action, who, on); err != nil {
+		return n, err
+	}
+	if n.Kind != k {
+		return n, missing
+	}
+	return n, nil
+}
