@@ -16,10 +16,11 @@ import (
 	"borealis/internal/policy"
 )
 
-// Policies knows what speaks for a caller on the caller's own side.
+// Policies knows what has a say in a question beside the resource's own policy.
 type Policies interface {
-	// IdentityOf returns the caller's policies as they are now.
-	IdentityOf(context.Context, cloud.Caller) (policy.Identity, error)
+	// Complete adds to q what speaks for q.Caller or limits it, and what organizations
+	// say of the accounts, as it is now.
+	Complete(ctx context.Context, q *policy.Question) error
 }
 
 // Audit is where decisions are put on record.
@@ -81,9 +82,9 @@ func (s *Service) As(c cloud.Caller) *View { return &View{s, c} }
 type request struct {
 	Tx
 	*Service
-	caller   cloud.Caller
-	identity policy.Identity
-	says     *policy.Membership
+	caller cloud.Caller
+	// question is the caller's, complete but for what it is about.
+	question policy.Question
 	// org is the caller's organization; the zero one if it is in none.
 	org Organization
 }
@@ -122,12 +123,13 @@ func (s *Service) update(ctx context.Context, fn func(Tx) error) error {
 }
 
 func (v *View) request(ctx context.Context) (*request, error) {
-	identity, err := v.Policies.IdentityOf(ctx, v.caller)
-	if err != nil {
+	// Where the resource is another account's, too, no policy of that account
+	// speaks of it.
+	q := policy.Question{Caller: v.caller, Owner: v.caller.Account}
+	if err := v.Policies.Complete(ctx, &q); err != nil {
 		return nil, fmt.Errorf("policies of %s: %w", v.caller.ARN, err)
 	}
-	says, err := v.Membership(ctx, v.caller.Account)
-	return &request{Service: v.Service, caller: v.caller, identity: identity, says: says}, err
+	return &request{Service: v.Service, caller: v.caller, question: q}, nil
 }
 
 // in runs fn in a transaction.
@@ -188,11 +190,8 @@ func (r *request) authorize(action string, who standing, on ...resource) error {
 }
 
 func (r *request) decide(action string, stands bool, on resource) error {
-	q := policy.Question{
-		Caller: r.caller, Identity: r.identity, Action: action, Resource: on.arn,
-		Owner: r.caller.Account, Context: on.context, Now: r.Now(),
-	}
-	q.Within(r.says, r.says)
+	q := r.question
+	q.Action, q.Resource, q.Context, q.Now = action, on.arn, on.context, r.Now()
 	d := q.Decide()
 	allowed, reason := d.Allowed, d.String()
 	if allowed && !stands {

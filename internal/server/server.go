@@ -222,6 +222,7 @@ func (s *Server) wire() {
 		Now: time.Now, Log: s.cfg.Log, LateShareRefusal: s.cfg.LateShareRefusal,
 	}
 	s.orgs = &organizations.Service{Store: s.db.Organizations(), Policies: s.identity, Accounts: members{s.identity}, Audit: s.audit, Now: time.Now, Log: s.cfg.Log}
+	s.identity.Organizations = s.orgs
 	s.gateway = gateway.New(gateway.Config{
 		Credentials: credentials{s.identity, sts},
 		Services:    services(s.keys, s.kmsOps(), s.clusters, s.identity, sts, trail.New(s.identity, s.audit, time.Now), s.orgs),
