@@ -62,6 +62,7 @@ func (p *person) user(name string, statements ...string) *person {
 	k, err := p.iam().CreateAccessKey(p.t.Context(), &iam.CreateAccessKeyInput{UserName: &name})
 	p.must("create access key of "+name, err)
 	u := *p
+	u.token = ""
 	u.key.AccessKeyID, u.key.SecretAccessKey = *k.AccessKey.AccessKeyId, *k.AccessKey.SecretAccessKey
 	return &u
 }
