@@ -40,6 +40,12 @@ var types = map[cloud.PrincipalKind]string{
 	cloud.User:        "IAMUser",
 	cloud.AssumedRole: "AssumedRole",
 	cloud.Service:     "AWSService",
+
+	cloud.FederatedUser: "FederatedUser",
+	cloud.WebIdentity:   "WebIdentityUser",
+	cloud.SAML:          "SAMLUser",
+
+	"": "Unknown", // nobody has signed, nor been vouched for
 }
 
 // appendEvent appends e, which belongs to no call, as a line of the log.
@@ -117,6 +123,10 @@ func appendIdentity(b []byte, c *cloud.Caller) []byte {
 	if c.Kind == cloud.AssumedRole {
 		b = appendMember(b, "role", c.Principal)
 	}
+	if c.Kind == cloud.FederatedUser {
+		b = appendMember(b, "maker", c.MakerARN)
+	}
+	b = appendMember(b, "identityProvider", c.Provider)
 	b = appendMember(b, "sourceIdentity", c.SourceIdentity)
 	if !c.TokenIssued.IsZero() {
 		b = append(b, `,"sessionStarted":"`...)

@@ -43,16 +43,19 @@ type Object = json.RawMessage
 
 // An Identity is who called.
 type Identity struct {
-	Type           string          `json:"type"` // Root, IAMUser, AssumedRole, AWSService
-	PrincipalID    string          `json:"principalId,omitempty"`
-	ARN            string          `json:"arn,omitempty"`
-	Account        cloud.AccountID `json:"accountId,omitempty"`
-	AccessKeyID    string          `json:"accessKeyId,omitempty"`
-	UserName       string          `json:"userName,omitempty"`
-	Role           string          `json:"role,omitempty"` // the ARN of a session's role
-	SourceIdentity string          `json:"sourceIdentity,omitempty"`
-	SessionStarted *time.Time      `json:"sessionStarted,omitempty"`
-	MFA            bool            `json:"mfa,omitempty"`
+	Type        string          `json:"type"` // Root, IAMUser, AssumedRole, AWSService
+	PrincipalID string          `json:"principalId,omitempty"`
+	ARN         string          `json:"arn,omitempty"`
+	Account     cloud.AccountID `json:"accountId,omitempty"`
+	AccessKeyID string          `json:"accessKeyId,omitempty"`
+	UserName    string          `json:"userName,omitempty"`
+	Role        string          `json:"role,omitempty"`  // the ARN of a session's role
+	Maker       string          `json:"maker,omitempty"` // the ARN of who made a federated user's session
+	// Provider is the ARN of the identity provider that vouched for it.
+	Provider       string     `json:"identityProvider,omitempty"`
+	SourceIdentity string     `json:"sourceIdentity,omitempty"`
+	SessionStarted *time.Time `json:"sessionStarted,omitempty"`
+	MFA            bool       `json:"mfa,omitempty"`
 	// Via are the services that passed the call on in the caller's name.
 	Via []string `json:"via,omitempty"`
 }

@@ -43,7 +43,7 @@ var parameters = lists(map[string]string{
 		ClientIDList ClientID ThumbprintList SAMLProviderArn Name AssertionEncryptionMode Arn JobId Granularity
 		ServiceNamespace ServiceNamespaces PolicySourceArn ActionNames ResourceArns`,
 	"sts": `RoleArn RoleSessionName DurationSeconds ExternalId SourceIdentity Tags Key Value TransitiveTagKeys PolicyArns
-		Arn AccessKeyId SerialNumber`,
+		Arn AccessKeyId SerialNumber Name PrincipalArn ProviderId Audience SigningAlgorithm`,
 	"cloudtrail": `StartTime EndTime LookupAttributes AttributeKey AttributeValue MaxResults EventCategory`,
 })
 
@@ -60,7 +60,8 @@ var elements = lists(map[string]string{
 	"iam": `AccessKey AccessKeyId User UserName UserId Role RoleName RoleId Group GroupName GroupId Policy PolicyName
 		PolicyId Arn Status LoginProfile PasswordResetRequired InstanceProfile InstanceProfileName InstanceProfileId
 		VirtualMFADevice SerialNumber OpenIDConnectProviderArn SAMLProviderArn DeletionTaskId`,
-	"sts": `AssumedRoleUser AssumedRoleId Arn`,
+	"sts": `AssumedRoleUser AssumedRoleId Arn FederatedUser FederatedUserId SubjectFromWebIdentityToken Audience Provider
+		Issuer NameQualifier Subject SubjectType SourceIdentity`,
 })
 
 func lists(text map[string]string) map[string]map[string]bool {

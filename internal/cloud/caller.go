@@ -14,7 +14,17 @@ const (
 	User        PrincipalKind = "User"        // an IAM user, or a GetSessionToken session of one
 	AssumedRole PrincipalKind = "AssumedRole" // a session of an IAM role
 	Service     PrincipalKind = "Service"     // an AWS service acting for itself
+	// FederatedUser is a session of GetFederationToken.
+	FederatedUser PrincipalKind = "FederatedUser"
+	// Those whom an identity provider vouches for, and who are in no account. All
+	// that they can ask for is a role.
+	WebIdentity PrincipalKind = "WebIdentityUser"
+	SAML        PrincipalKind = "SAMLUser"
 )
+
+// Outside says that principals of this kind are in no account: policies of an
+// account neither speak for them nor limit them.
+func (k PrincipalKind) Outside() bool { return k == Service || k == WebIdentity || k == SAML }
 
 // A Caller is who makes a request and how it came in: an authenticated identity.
 // It says nothing about what the caller may do. A Caller is a value; With and
@@ -24,13 +34,14 @@ type Caller struct {
 	Account AccountID
 	// ARN is what GetCallerIdentity and error messages say: for a user
 	// arn:aws:iam::A:user/path/name, for a role session
-	// arn:aws:sts::A:assumed-role/name/session, for root arn:aws:iam::A:root.
+	// arn:aws:sts::A:assumed-role/name/session, for root arn:aws:iam::A:root, for a
+	// federated user arn:aws:sts::A:federated-user/name.
 	ARN string
 	// Principal is aws:PrincipalArn, and what key policies and grants name: for a
 	// role session the role's ARN (with its path), else the same as ARN.
 	Principal string
 	// UserID is aws:userid: AIDA… for a user, AROA…:session for a role session,
-	// the account id for root.
+	// the account id for root, A:name for a federated user.
 	UserID string
 	// UserName is aws:username; only users have one.
 	UserName string
@@ -56,6 +67,16 @@ type Caller struct {
 	// SourceIdentity is aws:SourceIdentity: who a chain of sessions began with, as
 	// said when it was made; "" if nobody said.
 	SourceIdentity string
+
+	// Maker is the unique id, and MakerARN the ARN, of the user (or the root user)
+	// who made a federated user's session, and whose policies speak for it.
+	Maker, MakerARN string
+	// Provider is aws:FederatedProvider: the ARN of the identity provider that
+	// vouched for whoever assumed the role, or asks to.
+	Provider string
+	// Session are the condition keys that a session has from its identity
+	// provider, such as "idp.example.com:sub".
+	Session map[string][]string
 
 	// SourceARN is aws:SourceArn: the resource for whose sake a service makes the
 	// request; "" if it says none, as for all that do not come from a service.

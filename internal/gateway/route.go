@@ -149,3 +149,14 @@ func versionOf(form []byte) string {
 	}
 	return ""
 }
+
+// unsignedRegion is where requests are made that no signature names a Region of:
+// AWS's global endpoint of STS is there.
+const unsignedRegion = "us-east-1"
+
+// unsigned says whether a request without a signature asks for an operation that
+// needs none. All of those are STS's.
+func (g *Gateway) unsigned(r *http.Request, body []byte) bool {
+	s, ok := g.services["sts"]
+	return ok && r.Header.Get("X-Amz-Target") == "" && s.unsigned(wire.Action(parameters(r.URL.RawQuery, body)))
+}

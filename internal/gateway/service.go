@@ -14,7 +14,9 @@ import (
 type Service struct {
 	wire   *wire.Service
 	serves func(op string) bool
-	run    func(ctx context.Context, call *audit.Call, body []byte) (any, error)
+	// unsigned says of an operation that who asks need not sign.
+	unsigned func(op string) bool
+	run      func(ctx context.Context, call *audit.Call, body []byte) (any, error)
 }
 
 // Serve is the service w, of which the operations in ops are offered, each run
@@ -32,6 +34,7 @@ func Serve[V any](w *wire.Service, ops map[string]api.Op[V], as func(cloud.Calle
 			_, ok := ops[op]
 			return ok
 		},
+		unsigned: func(op string) bool { return ops[op].Unsigned },
 		run: func(ctx context.Context, call *audit.Call, body []byte) (any, error) {
 			op := ops[call.Operation]
 			in := op.New()

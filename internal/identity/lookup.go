@@ -156,6 +156,16 @@ func (s *Service) completeSource(ctx context.Context, q *policy.Question) error 
 
 // lasting is what speaks for c whatever the session.
 func (s *Service) lasting(ctx context.Context, c cloud.Caller) (policy.Identity, error) {
+	if c.Kind == cloud.FederatedUser {
+		maker, err := s.Caller(ctx, c.Maker)
+		if errors.Is(err, cloud.ErrNotFound) {
+			return policy.Identity{}, nil
+		}
+		if err != nil {
+			return policy.Identity{}, fmt.Errorf("identity of %s: %w", c.ARN, err)
+		}
+		return s.lasting(ctx, maker)
+	}
 	switch c.Kind {
 	case cloud.Root:
 		p, err := allowAll()

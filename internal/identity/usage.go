@@ -68,13 +68,16 @@ func (u *usages) of(subject string) (all []Usage) {
 // Used notes that c has asked a service for an operation, allowed or not. It waits
 // for nothing but other callers' notes: WriteUsage brings them to the database.
 func (s *Service) Used(c cloud.Caller, service, operation string, at time.Time) {
-	if c.Kind == "" || c.Kind == cloud.Service {
+	if c.Kind == "" || c.Kind.Outside() {
 		return
 	}
 	if strings.HasPrefix(c.AccessKeyID, keyPrefix) {
 		s.usages.note(Usage{c.AccessKeyID, service, "", at, c.Region})
 	}
 	id, _, _ := strings.Cut(c.UserID, ":") // what follows is the session's name
+	if c.Kind == cloud.FederatedUser {
+		id = c.Maker
+	}
 	s.usages.note(Usage{id, service, operation, at, c.Region})
 }
 

@@ -125,7 +125,7 @@ func (v *View) grantsFor(t target, a ask) []policy.Grant {
 	})
 	// A grant to another account as a whole leaves it to that account's identity
 	// policies who may use it, whoever issued it.
-	if t.ref.Account != v.caller.Account && (v.caller.Kind == cloud.User || v.caller.Kind == cloud.AssumedRole) {
+	if t.ref.Account != v.caller.Account && v.caller.Kind != cloud.Root && !v.caller.Kind.Outside() {
 		v.cache.grantsTo(t.loaded, []string{string(v.caller.Account)}, func(g *Grant) {
 			if g.allows(a, &v.caller) {
 				out = append(out, policy.Grant{ID: g.ID})

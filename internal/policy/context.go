@@ -61,6 +61,7 @@ const (
 	mfaPresent
 	mfaAge
 	sourceIdentity
+	federatedProvider
 	sourceARN
 	sourceAccount
 	principalOrgID
@@ -95,6 +96,7 @@ var globalKeys = map[string]globalKey{
 	"aws:multifactorauthpresent":    mfaPresent,
 	"aws:multifactorauthage":        mfaAge,
 	"aws:sourceidentity":            sourceIdentity,
+	"aws:federatedprovider":         federatedProvider,
 	"aws:sourcearn":                 sourceARN,
 	"aws:sourceaccount":             sourceAccount,
 	"aws:principalorgid":            principalOrgID,
@@ -186,6 +188,9 @@ func (r *request) values(k *key) ([]string, bool) {
 		if !found && r.More != nil {
 			all, found = r.More.Condition(k.low)
 		}
+		if !found && len(r.Caller.Session) > 0 {
+			all, found = Context(r.Caller.Session).Condition(k.low)
+		}
 		r.last = lookup{k.name, all, found}
 	}
 	return r.last.values, r.last.found
@@ -225,7 +230,7 @@ func (r *request) global(k globalKey) ([]string, bool) {
 		return via, len(via) > 0
 	case principalServiceNames:
 		r.scratch = [2]string{r.Caller.Service, withoutRegion(r.Caller.Service)}
-		return r.scratch[:], !r.isIdentity()
+		return r.scratch[:], r.isService()
 	}
 	v, ok := r.globalCaller(k)
 	if !ok {
@@ -241,8 +246,10 @@ func (r *request) global(k globalKey) ([]string, bool) {
 	return r.scratch[:1], ok
 }
 
-// isIdentity says that the caller belongs to an account; a service does not.
-func (r *request) isIdentity() bool { return r.Caller.Kind != cloud.Service }
+// isIdentity says that the caller belongs to an account.
+func (r *request) isIdentity() bool { return !r.Caller.Kind.Outside() }
+
+func (r *request) isService() bool { return r.Caller.Kind == cloud.Service }
 
 // globalCaller are the keys about who calls.
 func (r *request) globalCaller(k globalKey) (string, bool) {
@@ -258,13 +265,15 @@ func (r *request) globalCaller(k globalKey) (string, bool) {
 		}
 		return string(c.Kind), r.isIdentity()
 	case principalIsService:
-		return strconv.FormatBool(!r.isIdentity()), true
+		return strconv.FormatBool(r.isService()), true
 	case principalServiceName:
-		return c.Service, !r.isIdentity()
+		return c.Service, r.isService()
 	case userID:
 		return c.UserID, r.isIdentity()
 	case userName:
 		return c.UserName, c.UserName != ""
+	case federatedProvider:
+		return c.Provider, c.Provider != ""
 	}
 	return "", false
 }

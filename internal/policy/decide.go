@@ -90,17 +90,17 @@ func (v *verdict) scan(r *request, p *Policy, side Side, allow *finding) bool {
 }
 
 // crossAccount says that caller and resource belong to different accounts.
-// A service belongs to none.
+// Whoever is in no account is in none of these cases.
 func (q *Question) crossAccount() bool {
-	return q.Caller.Kind != cloud.Service && q.Caller.Account != q.Owner
+	return !q.Caller.Kind.Outside() && q.Caller.Account != q.Owner
 }
 
 func (v *verdict) decide(q *Question) Decision {
 	switch {
 	case v.deny.found():
 		return Decision{Explicit: true, Side: v.denied, Decided: v.deny.ref()}
-	case q.Caller.Kind == cloud.Service:
-		return v.service(q)
+	case q.Caller.Kind.Outside():
+		return v.outside(q)
 	case v.closed:
 		return Decision{Side: ServiceControl}
 	case q.crossAccount():
@@ -109,9 +109,10 @@ func (v *verdict) decide(q *Question) Decision {
 	return v.own(q)
 }
 
-// service decides for an AWS service acting for itself: it has no identity
-// policies, so the resource's side is all there is.
-func (v *verdict) service(q *Question) Decision {
+// outside decides for an AWS service acting for itself, and for those whom an
+// identity provider vouches for: they have no identity policies, so the
+// resource's side is all there is.
+func (v *verdict) outside(q *Question) Decision {
 	if v.resource.found() {
 		return allowed(ResourceBased, v.resource.ref(), Ref{})
 	}
@@ -217,4 +218,6 @@ func (g Grant) ref() Ref { return Ref{Policy: "grant " + g.ID} }
 
 // exempt says that what a boundary or session policy leaves out does not limit
 // the grant: it was made to the caller itself and not to its role.
-func (g Grant) exempt(c *cloud.Caller) bool { return g.ToSession || c.Kind != cloud.AssumedRole }
+func (g Grant) exempt(c *cloud.Caller) bool {
+	return g.ToSession || c.Kind != cloud.AssumedRole && c.Kind != cloud.FederatedUser
+}

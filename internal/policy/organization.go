@@ -38,9 +38,10 @@ func (v *verdict) scanAll(r *request, all []*Policy, side Side, allow *finding) 
 
 // serviceControl are the levels whose service control policies bind the caller:
 // all principals of a member account, its root user too, but service-linked
-// roles. Services are not principals of an account.
+// roles. Services, and those whom an identity provider vouches for, are not
+// principals of an account.
 func (q *Question) serviceControl() []Level {
-	if q.ServiceControl.Management || q.Caller.Kind == cloud.Service || q.serviceLinked() {
+	if q.ServiceControl.Management || q.Caller.Kind.Outside() || q.serviceLinked() {
 		return nil
 	}
 	return q.ServiceControl.Levels

@@ -38,9 +38,10 @@ const (
 	everyone                 // "*"
 	wholeAccount             // account id or root ARN
 	identity                 // a user's or role's ARN
-	session                  // an assumed-role session's ARN
+	session                  // an assumed-role session's or a federated user's ARN
 	unique                   // AIDA…, AROA…, AROA…:session
 	service
+	provider // an identity provider's ARN
 )
 
 // Whole says that the principal stands for its whole account, and so leaves it
@@ -66,7 +67,10 @@ func parsePrincipal(t PrincipalType, value string) (p Principal, ok bool) {
 	case AWSService:
 		p.form = service
 		return p, strings.Contains(value, ".") && !strings.ContainsAny(value, "*? ")
-	case Federated, CanonicalUser:
+	case Federated:
+		p.form = provider
+		return p, value != ""
+	case CanonicalUser:
 		return p, value != ""
 	}
 	if value == "*" {
@@ -105,6 +109,7 @@ func (p *Principal) readARN() bool {
 		p.form = session
 		return strings.Count(name, "/") == 1
 	case "sts:federated-user":
+		p.form = session
 	default:
 		return false
 	}
@@ -135,20 +140,28 @@ func (p *Principal) matches(c *cloud.Caller) reach {
 		if c.Kind == cloud.Service && (p.Value == c.Service || p.Value == withoutRegion(c.Service)) {
 			return reachDirect
 		}
+	case provider:
+		if (c.Kind == cloud.WebIdentity || c.Kind == cloud.SAML) && p.Value == c.Provider {
+			return reachDirect
+		}
 	case wholeAccount:
 		switch {
-		case c.Kind == cloud.Service || c.Account != p.Account:
+		case c.Kind.Outside() || c.Account != p.Account:
 		case c.Kind == cloud.Root:
 			return reachDirect
 		default:
 			return reachAccount
 		}
 	case identity:
-		if c.Principal == p.Value && c.Kind != cloud.Service {
+		switch {
+		case c.Kind.Outside():
+		case c.Principal == p.Value:
 			return reachOf(c)
+		case c.MakerARN == p.Value:
+			return reachRole
 		}
 	case session:
-		if c.Kind == cloud.AssumedRole && c.ARN == p.Value {
+		if (c.Kind == cloud.AssumedRole || c.Kind == cloud.FederatedUser) && c.ARN == p.Value {
 			return reachDirect
 		}
 	case unique:
@@ -158,8 +171,13 @@ func (p *Principal) matches(c *cloud.Caller) reach {
 }
 
 func (p *Principal) matchesID(c *cloud.Caller) reach {
-	if c.UserID == p.Value && c.Kind != cloud.Service {
+	switch {
+	case c.Kind.Outside():
+		return reachNone
+	case c.UserID == p.Value:
 		return reachDirect
+	case c.Maker == p.Value:
+		return reachRole // a federated user is to its maker what a session is to its role
 	}
 	if role, _, found := strings.Cut(c.UserID, ":"); found && role == p.Value {
 		return reachRole

@@ -47,6 +47,24 @@ func (p principals) Role(ctx context.Context, arn string) (sessions.Role, error)
 	return sessions.Role(r), err
 }
 
+// KeyActive is nil while an access key may sign.
+func (p principals) KeyActive(ctx context.Context, id string) error {
+	_, _, err := p.Credential(ctx, id)
+	return err
+}
+
+// OIDC is an identity provider of IAM's.
+func (p principals) OIDC(ctx context.Context, arn string) (sessions.OIDCProvider, error) {
+	o, err := p.OIDCProvider(ctx, arn)
+	return sessions.OIDCProvider{URL: o.URL, Clients: o.Clients, Thumbprints: o.Thumbprints}, err
+}
+
+// SAML is an identity provider of IAM's.
+func (p principals) SAML(ctx context.Context, arn string) (sessions.SAMLProvider, error) {
+	s, err := p.SAMLProvider(ctx, arn)
+	return sessions.SAMLProvider{Name: s.Name, Metadata: s.Metadata, ValidUntil: s.ValidUntil}, err
+}
+
 // uses is the audit log for the gateway: it tells IAM of every call who made it.
 type uses struct {
 	*audit.Log

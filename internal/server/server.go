@@ -14,6 +14,7 @@ import (
 	"borealis/internal/audit"
 	"borealis/internal/cloud"
 	"borealis/internal/clusters"
+	"borealis/internal/federation"
 	"borealis/internal/gateway"
 	"borealis/internal/identity"
 	"borealis/internal/keys"
@@ -92,6 +93,12 @@ type Config struct {
 	// XksTimeout is how long such a proxy has for one answer. As long as AWS gives
 	// it, 250 ms, if 0.
 	XksTimeout time.Duration
+	// OIDCIssuers are addresses ("10.0.0.5:8443") of OpenID Connect providers by their
+	// host name: the only way to those that are not at port 443 of a public address.
+	OIDCIssuers map[string]string
+	// OIDCCA is a file of the certificates that vouch for OpenID Connect providers.
+	// The system's if empty.
+	OIDCCA string
 	// HSMModule is the PKCS#11 module of CloudHSM key stores. There can be none if
 	// it is empty, or if the program was built without the tag pkcs11.
 	HSMModule string
@@ -111,6 +118,7 @@ type Server struct {
 	audit    *audit.Log
 	identity *identity.Service
 	proxies  proxies
+	issuers  *federation.Issuers
 	modules  modules
 	keys     *keys.Service
 	clusters *clusters.Service
@@ -200,6 +208,9 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if s.proxies, err = openProxies(s.cfg); err != nil {
 		return err
 	}
+	if s.issuers, err = openIssuers(s.cfg); err != nil {
+		return err
+	}
 	if s.modules, err = openModules(s.cfg); err != nil {
 		return err
 	}
@@ -213,7 +224,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 // wire makes the services and tells them of each other.
 func (s *Server) wire() {
 	s.identity = &identity.Service{Store: s.db.Identity(), Audit: s.audit, Sealer: s.roots.Derive(store.PurposeIdentity), Now: time.Now}
-	sts := &sessions.Service{Principals: principals{s.identity}, Policies: s.identity, Audit: s.audit, Sealer: s.tokens.Derive("sessions"), Now: time.Now}
+	sts := &sessions.Service{Principals: principals{s.identity}, Providers: principals{s.identity}, Issuers: s.issuers, Policies: s.identity, Audit: s.audit, Sealer: s.tokens.Derive("sessions"), Now: time.Now}
 	s.keys = &keys.Service{Store: s.db.Keys(), Policies: s.identity, Principals: s.identity, Audit: s.audit, Sealer: s.roots.Derive(store.PurposeKeys), Tokens: s.tokens.Derive("keys"), Proxies: s.proxies, HSMs: s.modules, Now: time.Now}
 	s.clusters = &clusters.Service{
 		Store: s.db.Clusters(), Policies: s.identity, Audit: s.audit,

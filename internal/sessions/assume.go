@@ -36,17 +36,12 @@ func (v *View) AssumeRole(ctx context.Context, in *sts.AssumeRoleInput) (*sts.As
 	if len(in.ProvidedContexts) > 0 {
 		return nil, &smithy.GenericAPIError{Code: "NotImplemented", Message: "ProvidedContexts is not supported.", Fault: smithy.FaultClient}
 	}
-	named, err := cloud.ParseARN(*in.RoleArn)
-	if err != nil || named.Service != "iam" || !strings.HasPrefix(named.Resource, "role/") {
-		return nil, validationError("%s is invalid", *in.RoleArn)
+	if v.caller.Kind == cloud.FederatedUser {
+		return nil, v.refused("sts:AssumeRole", *in.RoleArn, "Cannot call AssumeRole with federated user credentials")
 	}
-	role, err := v.Principals.Role(ctx, *in.RoleArn)
-	if errors.Is(err, cloud.ErrNotFound) {
-		// It is refused as one that trusts nobody, so that no one learns which roles exist.
-		role, err = Role{ARN: *in.RoleArn, Account: named.Account}, nil
-	}
+	role, err := v.role(ctx, *in.RoleArn)
 	if err != nil {
-		return nil, fmt.Errorf("assume role %s: %w", *in.RoleArn, err)
+		return nil, err
 	}
 	s, err := v.newSession(in)
 	if err != nil {
@@ -64,10 +59,27 @@ func (v *View) AssumeRole(ctx context.Context, in *sts.AssumeRoleInput) (*sts.As
 		c.MFA, c.TokenIssued = true, v.Now()
 		asking = v.As(c)
 	}
-	if err := asking.authorizeAssume(ctx, role, in, s); err != nil {
+	if err := asking.authorizeAssume(ctx, "sts:AssumeRole", role, s, assumeContext(role, in, s)); err != nil {
 		return nil, err
 	}
-	return v.assume(ctx, role, in, s)
+	return v.assume(ctx, role, in, s, time.Time{})
+}
+
+// role is the role with an ARN.
+func (v *View) role(ctx context.Context, arn string) (Role, error) {
+	named, err := cloud.ParseARN(arn)
+	if err != nil || named.Service != "iam" || !strings.HasPrefix(named.Resource, "role/") {
+		return Role{}, validationError("%s is invalid", arn)
+	}
+	role, err := v.Principals.Role(ctx, arn)
+	if errors.Is(err, cloud.ErrNotFound) {
+		// It is refused as one that trusts nobody, so that no one learns which roles exist.
+		return Role{ARN: arn, Account: named.Account}, nil
+	}
+	if err != nil {
+		return Role{}, fmt.Errorf("assume role %s: %w", arn, err)
+	}
+	return role, nil
 }
 
 // refused puts on record, and returns, a refusal that no policy had a say in.
@@ -84,19 +96,9 @@ func (v *View) newSession(in *sts.AssumeRoleInput) (session, error) {
 	for _, key := range v.caller.TransitiveTags {
 		s.Tags[key], s.Transitive = v.caller.Tags[key], append(s.Transitive, key)
 	}
-	asked := map[string]bool{}
-	for _, t := range in.Tags {
-		k := strings.ToLower(*t.Key)
-		switch {
-		case asked[k]:
-			return session{}, invalidParameter("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
-		case strings.HasPrefix(k, "aws:"):
-			return session{}, invalidParameter("Tag keys that begin with 'aws:' are reserved for system use.")
-		case containsFold(v.caller.TransitiveTags, k):
-			return session{}, invalidParameter("One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session.")
-		}
-		asked[k] = true
-		s.Tags[*t.Key] = *t.Value
+	asked, err := v.tags(in.Tags, s.Tags)
+	if err != nil {
+		return session{}, err
 	}
 	for _, key := range in.TransitiveTagKeys {
 		if !asked[strings.ToLower(key)] {
@@ -105,6 +107,9 @@ func (v *View) newSession(in *sts.AssumeRoleInput) (session, error) {
 		s.Transitive = append(s.Transitive, key)
 	}
 	if in.SourceIdentity != nil {
+		if strings.HasPrefix(strings.ToLower(*in.SourceIdentity), "aws:") {
+			return session{}, validationError("Source identities that begin with 'aws:' are reserved for system use.")
+		}
 		if s.SourceIdentity != "" && s.SourceIdentity != *in.SourceIdentity {
 			return session{}, v.refused("sts:SetSourceIdentity", *in.RoleArn, "The source identity of a session cannot be changed.")
 		}
@@ -113,12 +118,36 @@ func (v *View) newSession(in *sts.AssumeRoleInput) (session, error) {
 	if in.Policy != nil {
 		s.Policy = *in.Policy
 	}
-	for _, p := range in.PolicyArns {
+	s.PolicyARNs = arnsOf(in.PolicyArns)
+	return s, nil
+}
+
+func arnsOf(list []types.PolicyDescriptorType) (all []string) {
+	for _, p := range list {
 		if p.Arn != nil {
-			s.PolicyARNs = append(s.PolicyARNs, *p.Arn)
+			all = append(all, *p.Arn)
 		}
 	}
-	return s, nil
+	return all
+}
+
+// tags adds session tags to all, and returns their keys in lower case.
+func (v *View) tags(list []types.Tag, all map[string]string) (map[string]bool, error) {
+	asked := map[string]bool{}
+	for _, t := range list {
+		k := strings.ToLower(*t.Key)
+		switch {
+		case asked[k]:
+			return nil, invalidParameter("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+		case strings.HasPrefix(k, "aws:"):
+			return nil, invalidParameter("Tag keys that begin with 'aws:' are reserved for system use.")
+		case containsFold(v.caller.TransitiveTags, k):
+			return nil, invalidParameter("One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session.")
+		}
+		asked[k] = true
+		all[*t.Key] = *t.Value
+	}
+	return asked, nil
 }
 
 func containsFold(list []string, s string) bool {
@@ -129,11 +158,12 @@ func invalidParameter(msg string) error {
 	return &smithy.GenericAPIError{Code: "InvalidParameterValue", Message: msg, Fault: smithy.FaultClient}
 }
 
-// authorizeAssume decides whether the caller may assume role in the way it asks.
-func (v *View) authorizeAssume(ctx context.Context, role Role, in *sts.AssumeRoleInput, s session) error {
+// authorizeAssume decides whether the caller may make session s of role by action,
+// in a request with these condition keys.
+func (v *View) authorizeAssume(ctx context.Context, action string, role Role, s session, keys policy.Context) error {
 	q := policy.Question{
-		Action: "sts:AssumeRole", Resource: role.ARN, Owner: role.Account,
-		ResourcePolicy: role.Trust, ResourceMustAllow: true, Context: assumeContext(role, in, s),
+		Action: action, Resource: role.ARN, Owner: role.Account,
+		ResourcePolicy: role.Trust, ResourceMustAllow: true, Context: keys,
 	}
 	if err := v.authorize(ctx, q); err != nil {
 		return err
@@ -162,6 +192,17 @@ func assumeContext(role Role, in *sts.AssumeRoleInput, s session) policy.Context
 	if s.SourceIdentity != "" {
 		c["sts:SourceIdentity"] = []string{s.SourceIdentity}
 	}
+	maps.Copy(c, tagContext(s))
+	for k, value := range role.Tags {
+		c["aws:ResourceTag/"+k] = []string{value}
+		c["iam:ResourceTag/"+k] = []string{value}
+	}
+	return c
+}
+
+// tagContext are the condition keys of a request for session s that its tags are.
+func tagContext(s session) policy.Context {
+	c := policy.Context{}
 	if len(s.Transitive) > 0 {
 		c["sts:TransitiveTagKeys"] = s.Transitive
 	}
@@ -171,20 +212,20 @@ func assumeContext(role Role, in *sts.AssumeRoleInput, s session) policy.Context
 	for k, value := range s.Tags {
 		c["aws:RequestTag/"+k] = []string{value}
 	}
-	for k, value := range role.Tags {
-		c["aws:ResourceTag/"+k] = []string{value}
-		c["iam:ResourceTag/"+k] = []string{value}
-	}
 	return c
 }
 
-// assume makes the session s of role, which the caller may assume.
-func (v *View) assume(ctx context.Context, role Role, in *sts.AssumeRoleInput, s session) (*sts.AssumeRoleOutput, error) {
+// assume makes the session s of role, which the caller may assume. It ends at end
+// at the latest, if that is not zero.
+func (v *View) assume(ctx context.Context, role Role, in *sts.AssumeRoleInput, s session, end time.Time) (*sts.AssumeRoleOutput, error) {
 	duration, err := v.duration(role, in.DurationSeconds)
 	if err != nil {
 		return nil, err
 	}
-	if err := v.checkSessionPolicies(ctx, role, s); err != nil {
+	if !end.IsZero() {
+		duration = min(duration, end.Sub(v.Now()))
+	}
+	if err := v.checkSessionPolicies(ctx, role.Account, s); err != nil {
 		return nil, err
 	}
 	percent, err := packed(s)
@@ -226,7 +267,7 @@ func (v *View) duration(role Role, seconds *int32) (time.Duration, error) {
 	return d, nil
 }
 
-func (v *View) checkSessionPolicies(ctx context.Context, role Role, s session) error {
+func (v *View) checkSessionPolicies(ctx context.Context, a cloud.AccountID, s session) error {
 	if len(s.Policy) > maxPolicy {
 		return tooLarge(100 * len(s.Policy) / maxPolicy)
 	}
@@ -239,7 +280,7 @@ func (v *View) checkSessionPolicies(ctx context.Context, role Role, s session) e
 		return validationError("1 validation error detected: Value at 'policyArns' failed to satisfy constraint: Member must have length less than or equal to %d", maxPolicyARNs)
 	}
 	for _, arn := range s.PolicyARNs {
-		_, err := v.Principals.PolicyDocument(ctx, role.Account, arn)
+		_, err := v.Principals.PolicyDocument(ctx, a, arn)
 		if errors.Is(err, cloud.ErrNotFound) {
 			return validationError("Policy %s does not exist or is not attachable.", arn)
 		}

@@ -36,8 +36,8 @@ func (v *View) GetCallerIdentity(context.Context, *sts.GetCallerIdentityInput) (
 // with a second factor if the caller shows a code of its MFA device. It needs no
 // permission; it needs long-term credentials.
 func (v *View) GetSessionToken(ctx context.Context, in *sts.GetSessionTokenInput) (*sts.GetSessionTokenOutput, error) {
-	if !v.caller.TokenIssued.IsZero() || v.caller.Kind == cloud.AssumedRole {
-		return nil, v.refused("sts:GetSessionToken", "*", "Cannot call GetSessionToken with session credentials")
+	if err := v.longTerm("GetSessionToken"); err != nil {
+		return nil, err
 	}
 	duration, err := v.ownDuration(in.DurationSeconds)
 	if err != nil {
@@ -50,11 +50,28 @@ func (v *View) GetSessionToken(ctx context.Context, in *sts.GetSessionTokenInput
 	if err := v.free("sts:GetSessionToken"); err != nil {
 		return nil, err
 	}
-	credentials, err := v.issue(v.caller.Account, session{Principal: v.caller.UserID, MFA: mfa}, duration)
+	credentials, err := v.issue(v.caller.Account, session{Principal: v.caller.UserID, MFA: mfa, MadeBy: v.caller.AccessKeyID}, duration)
 	if err != nil {
 		return nil, err
 	}
 	return &sts.GetSessionTokenOutput{Credentials: credentials}, nil
+}
+
+// longTerm refuses an operation to whoever signs with a session's credentials.
+func (v *View) longTerm(operation string) error {
+	if v.caller.TokenIssued.IsZero() && v.caller.Kind != cloud.AssumedRole && v.caller.Kind != cloud.FederatedUser {
+		return nil
+	}
+	return v.refused("sts:"+operation, "*", "Cannot call "+operation+" with session credentials")
+}
+
+// noUserSession refuses an operation to sessions of users, which may only assume
+// roles and ask who they are.
+func (v *View) noUserSession(operation string) error {
+	if v.caller.Kind == cloud.AssumedRole {
+		return nil
+	}
+	return v.longTerm(operation)
 }
 
 // secondFactor says whether the caller shows a second factor. What is shown and
@@ -93,6 +110,9 @@ func (v *View) ownDuration(seconds *int32) (time.Duration, error) {
 // GetAccessKeyInfo says which account an access key id belongs to, which the id
 // itself tells. That the key exists it does not say.
 func (v *View) GetAccessKeyInfo(ctx context.Context, in *sts.GetAccessKeyInfoInput) (*sts.GetAccessKeyInfoOutput, error) {
+	if err := v.noUserSession("GetAccessKeyInfo"); err != nil {
+		return nil, err
+	}
 	err := v.authorize(ctx, policy.Question{Action: "sts:GetAccessKeyInfo", Resource: "*", Owner: v.caller.Account})
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"borealis/internal/api"
 	"borealis/internal/audit"
 	"borealis/internal/cloud"
+	"borealis/internal/federation"
 	"borealis/internal/policy"
 )
 
@@ -38,6 +39,37 @@ type Principals interface {
 	// SecondFactor says whether code is what the MFA device called serial shows
 	// now, and belongs to the user with a unique id. A code is good once.
 	SecondFactor(ctx context.Context, user, serial, code string) (bool, error)
+	// KeyActive is nil while the long-term access key with an id exists and is
+	// active; else it is cloud.ErrNotFound.
+	KeyActive(ctx context.Context, id string) error
+}
+
+// Providers knows the identity providers that accounts trust. What is not there
+// is cloud.ErrNotFound. Its methods may be called concurrently.
+type Providers interface {
+	OIDC(ctx context.Context, arn string) (OIDCProvider, error)
+	SAML(ctx context.Context, arn string) (SAMLProvider, error)
+}
+
+// An OIDCProvider is an identity provider by OpenID Connect.
+type OIDCProvider struct {
+	URL         string // without "https://" and without a slash at its end
+	Clients     []string
+	Thumbprints []string
+}
+
+// A SAMLProvider is an identity provider by SAML 2.0.
+type SAMLProvider struct {
+	Name       string
+	Metadata   string
+	ValidUntil time.Time
+}
+
+// Issuers knows the keys of OpenID Connect providers. It may be used concurrently.
+type Issuers interface {
+	// Verify returns what a token says, if its issuer has signed it. Its errors are
+	// those of package federation.
+	Verify(ctx context.Context, t *federation.Token, thumbprints []string) (federation.Claims, error)
 }
 
 // A Role is what it takes to decide who may assume a role, and as whom.
@@ -68,14 +100,18 @@ type Sealer interface {
 
 // Service is the session service. All its fields are required. Every operation
 // needs a caller, and As is the only way to name one. It is safe for concurrent
-// use.
+// use and must not be copied.
 type Service struct {
 	Principals Principals
+	Providers  Providers
+	Issuers    Issuers
 	Policies   Policies
 	Audit      Audit
 	// Sealer seals session tokens. Tokens live as long as its key, at most.
 	Sealer Sealer
 	Now    func() time.Time
+
+	strangers strangers
 }
 
 // A View is the service as one caller sees it.
@@ -90,10 +126,13 @@ func (s *Service) As(c cloud.Caller) *View { return &View{s, c} }
 // Ops are the operations this service answers. An operation that is not here
 // does not exist; one that is here is authorized, audited and tested like the rest.
 var Ops = map[string]api.Op[*View]{
-	"AssumeRole":        api.Bind((*View).AssumeRole),
-	"GetAccessKeyInfo":  api.Bind((*View).GetAccessKeyInfo),
-	"GetCallerIdentity": api.Bind((*View).GetCallerIdentity),
-	"GetSessionToken":   api.Bind((*View).GetSessionToken),
+	"AssumeRole":                api.Bind((*View).AssumeRole),
+	"AssumeRoleWithSAML":        api.BindUnsigned((*View).AssumeRoleWithSAML),
+	"AssumeRoleWithWebIdentity": api.BindUnsigned((*View).AssumeRoleWithWebIdentity),
+	"GetAccessKeyInfo":          api.Bind((*View).GetAccessKeyInfo),
+	"GetCallerIdentity":         api.Bind((*View).GetCallerIdentity),
+	"GetFederationToken":        api.Bind((*View).GetFederationToken),
+	"GetSessionToken":           api.Bind((*View).GetSessionToken),
 }
 
 // authorize puts question q to the policies and writes the answer down before
@@ -107,6 +146,9 @@ func (v *View) authorize(ctx context.Context, q policy.Question) error {
 	if err := v.record(q.Action, q.Resource, q.Owner, d.Allowed, d.String()); err != nil {
 		return err
 	}
+	if !d.Allowed && v.caller.Kind.Outside() {
+		return accessDenied("Not authorized to perform %s", q.Action)
+	}
 	if !d.Allowed {
 		return accessDenied("User: %s is not authorized to perform: %s on resource: %s%s", v.caller.ARN, q.Action, q.Resource, because(d))
 	}
@@ -115,7 +157,7 @@ func (v *View) authorize(ctx context.Context, q policy.Question) error {
 
 // free puts on record an operation that policy neither allows nor denies.
 func (v *View) free(action string) error {
-	if v.caller.Kind == "" || v.caller.Kind == cloud.Service {
+	if v.caller.Kind == "" || v.caller.Kind.Outside() {
 		return accessDenied("User: %s is not authorized to perform: %s", v.caller.ARN, action)
 	}
 	return v.record(action, "*", v.caller.Account, true, "allowed without permission, to whoever can sign")

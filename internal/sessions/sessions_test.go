@@ -344,7 +344,12 @@ func TestEveryOpIsAuthorized(t *testing.T) {
 	inputs := map[string]any{
 		"AssumeRole":       &sts.AssumeRoleInput{RoleArn: &role, RoleSessionName: new("s1")},
 		"GetAccessKeyInfo": &sts.GetAccessKeyInfoInput{AccessKeyId: &key},
+
+		"GetFederationToken":        &sts.GetFederationTokenInput{Name: new("bob")},
+		"AssumeRoleWithWebIdentity": &sts.AssumeRoleWithWebIdentityInput{RoleArn: &role, RoleSessionName: new("s1"), WebIdentityToken: new("none")},
+		"AssumeRoleWithSAML":        &sts.AssumeRoleWithSAMLInput{RoleArn: &role, PrincipalArn: new("arn:aws:iam::111122223333:saml-provider/none"), SAMLAssertion: new("none")},
 	}
+	proven := map[string]string{"AssumeRoleWithWebIdentity": "InvalidIdentityToken", "AssumeRoleWithSAML": "InvalidIdentityToken"}
 	needsNone := []string{"GetCallerIdentity", "GetSessionToken"}
 	for name, op := range sessions.Ops {
 		in, ok := inputs[name]
@@ -354,6 +359,12 @@ func TestEveryOpIsAuthorized(t *testing.T) {
 		for _, c := range []cloud.Caller{stranger, {}, cloud.ServiceCaller("rds.amazonaws.com", "eu-west-1")} {
 			before := len(w.journal.events)
 			_, err := op.Run(t.Context(), w.As(c), in)
+			if want := proven[name]; want != "" {
+				if !strings.HasPrefix(code(err), want+": ") || len(w.journal.events) == before {
+					t.Errorf("%s as %q: %v, want %s on record", name, c.ARN, err, want)
+				}
+				continue
+			}
 			if mayAnybody := slices.Contains(needsNone, name) && c.Kind == cloud.User; errors.Is(err, cloud.ErrDenied) == mayAnybody {
 				t.Errorf("%s as %q: %v", name, c.ARN, err)
 			}

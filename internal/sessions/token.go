@@ -23,7 +23,10 @@ const (
 	sessionPrefix = "ASIA"
 	// tokenVersion is the first byte of a token. A token of a version that the
 	// server does not know is no token. It changes when a session's fields do.
-	tokenVersion = 1
+	tokenVersion = 2
+	// oldVersion is that of tokens without what identity providers say and without
+	// federated users. They are still known.
+	oldVersion = 1
 	// nothing allows nothing: it stands for a session policy that is gone.
 	nothing = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"none:None","Resource":"*"}]}`
 )
@@ -43,11 +46,16 @@ type session struct {
 	Tags           map[string]string `json:",omitempty"`
 	Transitive     []string          `json:",omitempty"` // keys of Tags
 	SourceIdentity string            `json:",omitempty"`
+
+	Federated bool                `json:",omitempty"` // a federated user's, called Name, made by Principal
+	MadeBy    string              `json:",omitempty"` // the access key that a user has made it with
+	Provider  string              `json:",omitempty"` // ARN of the identity provider
+	Keys      map[string][]string `json:",omitempty"` // condition keys from there
 }
 
-// tokenContext binds a token to its purpose and to its access key.
-func tokenContext(accessKeyID string) []byte {
-	return []byte("borealis session token v1\x00" + accessKeyID)
+// tokenContext binds a token to its purpose, its version and its access key.
+func tokenContext(version byte, accessKeyID string) []byte {
+	return fmt.Appendf(nil, "borealis session token v%d\x00%s", version, accessKeyID)
 }
 
 // issue gives s, a session of someone in account a, its credentials.
@@ -65,7 +73,7 @@ func (v *View) issue(a cloud.AccountID, s session, duration time.Duration) (*typ
 	if err != nil {
 		return nil, fmt.Errorf("write session token: %w", err)
 	}
-	sealed, err := v.Sealer.Seal(text, tokenContext(s.AccessKeyID))
+	sealed, err := v.Sealer.Seal(text, tokenContext(tokenVersion, s.AccessKeyID))
 	if err != nil {
 		return nil, fmt.Errorf("seal session token: %w", err)
 	}
@@ -77,10 +85,10 @@ func (v *View) issue(a cloud.AccountID, s session, duration time.Duration) (*typ
 func (s *Service) open(accessKeyID, token string) (session, error) {
 	bad := fmt.Errorf("session token of access key %s: %w", accessKeyID, cloud.ErrNotFound)
 	sealed, err := base64.StdEncoding.Strict().DecodeString(token)
-	if err != nil || len(sealed) == 0 || sealed[0] != tokenVersion {
+	if err != nil || len(sealed) == 0 || sealed[0] != tokenVersion && sealed[0] != oldVersion {
 		return session{}, bad
 	}
-	text, err := s.Sealer.Open(sealed[1:], tokenContext(accessKeyID))
+	text, err := s.Sealer.Open(sealed[1:], tokenContext(sealed[0], accessKeyID))
 	if err != nil {
 		return session{}, bad
 	}
@@ -93,8 +101,8 @@ func (s *Service) open(accessKeyID, token string) (session, error) {
 
 // Credential returns the secret of a session's access key and who signs with it.
 // It is ErrExpired once the session has ended, and cloud.ErrNotFound if token is
-// not one of accessKeyID's that this server made, or if the user, role or account
-// behind it is gone.
+// not one of accessKeyID's that this server made, if the user, role or account
+// behind it is gone, or if the access key that a user made it with is not active.
 func (s *Service) Credential(ctx context.Context, accessKeyID, token string) (string, cloud.Caller, error) {
 	open, err := s.open(accessKeyID, token)
 	if err != nil {
@@ -107,6 +115,11 @@ func (s *Service) Credential(ctx context.Context, accessKeyID, token string) (st
 	if err != nil {
 		return "", cloud.Caller{}, fmt.Errorf("principal of access key %s: %w", accessKeyID, err)
 	}
+	if open.MadeBy != "" {
+		if err := s.Principals.KeyActive(ctx, open.MadeBy); err != nil {
+			return "", cloud.Caller{}, fmt.Errorf("access key %s: made with: %w", accessKeyID, err)
+		}
+	}
 	if c.SessionPolicies, err = s.sessionPolicies(ctx, c.Account, open); err != nil {
 		return "", cloud.Caller{}, err
 	}
@@ -114,11 +127,33 @@ func (s *Service) Credential(ctx context.Context, accessKeyID, token string) (st
 	c.MFA = open.MFA
 	c.SourceIdentity, c.TransitiveTags = open.SourceIdentity, open.Transitive
 	c.Tags = override(c.Tags, open.Tags)
-	if c.Kind == cloud.AssumedRole {
+	c.Provider, c.Session = open.Provider, open.Keys
+	switch {
+	case open.Federated:
+		c = federated(c, open.Name)
+	case c.Kind == cloud.AssumedRole:
 		c.ARN += "/" + open.Name
 		c.UserID += ":" + open.Name
 	}
 	return open.Secret, c, nil
+}
+
+// federated is the federated user called name whose session maker has made. Without
+// a session policy it may do nothing that no resource's policy lets it do.
+func federated(maker cloud.Caller, name string) cloud.Caller {
+	c := maker
+	c.Maker, c.MakerARN = maker.UserID, maker.Principal
+	c.Kind, c.UserName, c.UserID = cloud.FederatedUser, "", string(c.Account)+":"+name
+	c.ARN = federatedARN(c.Account, name)
+	c.Principal = c.ARN
+	if c.SessionPolicies == nil {
+		c.SessionPolicies = []string{}
+	}
+	return c
+}
+
+func federatedARN(a cloud.AccountID, name string) string {
+	return cloud.NewARN("sts", "", a, "federated-user/"+name).String()
 }
 
 // sessionPolicies are the texts that limit a session; nil if none was named when

@@ -5,8 +5,10 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"testing"
 	"time"
@@ -19,6 +21,7 @@ import (
 
 	"borealis/internal/audit"
 	"borealis/internal/cloud"
+	"borealis/internal/federation"
 	"borealis/internal/identity"
 	"borealis/internal/policy"
 	"borealis/internal/sessions"
@@ -63,6 +66,21 @@ func (p principals) Role(ctx context.Context, arn string) (sessions.Role, error)
 	return sessions.Role(r), err
 }
 
+func (p principals) KeyActive(ctx context.Context, id string) error {
+	_, _, err := p.Credential(ctx, id)
+	return err
+}
+
+func (p principals) OIDC(ctx context.Context, arn string) (sessions.OIDCProvider, error) {
+	o, err := p.OIDCProvider(ctx, arn)
+	return sessions.OIDCProvider{URL: o.URL, Clients: o.Clients, Thumbprints: o.Thumbprints}, err
+}
+
+func (p principals) SAML(ctx context.Context, arn string) (sessions.SAMLProvider, error) {
+	s, err := p.SAMLProvider(ctx, arn)
+	return sessions.SAMLProvider{Name: s.Name, Metadata: s.Metadata, ValidUntil: s.ValidUntil}, err
+}
+
 // A world is a session service beside a real identity service, with two accounts.
 type world struct {
 	*sessions.Service
@@ -70,6 +88,7 @@ type world struct {
 	iam     *identity.Service
 	journal *journal
 	now     time.Time
+	hosts   map[string]string // addresses of identity providers
 }
 
 func newWorld(t testing.TB) *world {
@@ -78,7 +97,11 @@ func newWorld(t testing.TB) *world {
 	w := &world{t: t, journal: &journal{}, now: time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)}
 	sealer, clock := newGCM(t), func() time.Time { return w.now }
 	w.iam = &identity.Service{Store: db.Identity(), Audit: w.journal, Sealer: sealer, Now: clock}
-	w.Service = &sessions.Service{Principals: principals{w.iam}, Policies: w.iam, Audit: w.journal, Sealer: sealer, Now: clock}
+	w.Service = &sessions.Service{Principals: principals{w.iam}, Providers: principals{w.iam}, Policies: w.iam, Audit: w.journal, Sealer: sealer, Now: clock}
+	w.hosts = map[string]string{}
+	w.Issuers = federation.NewIssuers(func(ctx context.Context, network, address string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, w.hosts[address])
+	}, x509.NewCertPool(), clock)
 	for _, id := range []cloud.AccountID{accountA, accountB} {
 		if _, _, err := w.iam.CreateAccount(t.Context(), identity.NewAccount{ID: id}); err != nil {
 			t.Fatal(err)

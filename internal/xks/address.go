@@ -24,8 +24,8 @@ func prefixes(list ...string) []netip.Prefix {
 	return out
 }
 
-// public says that a is an address of the public internet.
-func public(a netip.Addr) bool {
+// Public says that a is an address of the public internet.
+func Public(a netip.Addr) bool {
 	a = a.Unmap()
 	if !a.IsGlobalUnicast() || a.IsPrivate() || a.Zone() != "" || a.Is6() && !publicIPv6.Contains(a) {
 		return false
@@ -43,7 +43,7 @@ func public(a netip.Addr) bool {
 // name that changes its mind helps nobody.
 func publicOnly(_ context.Context, _, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
-	if err != nil || !public(at.Addr()) {
+	if err != nil || !Public(at.Addr()) {
 		return &Error{Kind: Forbidden, Detail: "the endpoint leads to " + address + ", which is not a public address; serve --xks-proxy allows it"}
 	}
 	return nil

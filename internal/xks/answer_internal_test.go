@@ -30,8 +30,8 @@ func TestPublic(t *testing.T) {
 		"::1": false, "::": false, "fe80::1": false, "fc00::1": false, "ff02::1": false, "2001:db8::1": false,
 		"2002:7f00:1::": false, "64:ff9b::7f00:1": false, "::ffff:10.0.0.1": false, "fe80::1%eth0": false,
 	} {
-		if got := public(netip.MustParseAddr(s)); got != want {
-			t.Errorf("public(%s) = %v", s, got)
+		if got := Public(netip.MustParseAddr(s)); got != want {
+			t.Errorf("Public(%s) = %v", s, got)
 		}
 	}
 }
