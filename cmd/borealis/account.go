@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"borealis/internal/seal"
 	"borealis/internal/server"
 )
 
@@ -21,7 +24,7 @@ the user who runs it. There is no API for them.`
 
 func newAccount() *cobra.Command {
 	c := &cobra.Command{Use: "account", Short: "Make and list accounts of a borealis server", Long: accountHelp}
-	c.AddCommand(newAccountCreate(), newAccountCreateKey(), newAccountList())
+	c.AddCommand(newAccountCreate(), newAccountCreateKey(), newAccountSetPassword(), newAccountList())
 	return group(c)
 }
 
@@ -126,6 +129,62 @@ deleted.`,
 	c.Flags().StringVar(&id, "id", "", "12-digit `ID` of the account (required)")
 	f.define(c)
 	return c
+}
+
+func newAccountSetPassword() *cobra.Command {
+	var f accountFlags
+	var id string
+	c := &cobra.Command{
+		Use:   "set-password --id ID",
+		Short: "Set the password of an account's root user",
+		Long: `Set the password with which an account's root user signs in to the console, in place of
+any other. It is asked for at the terminal, or read from standard input up to the end of
+the first line. It has at least eight characters of three kinds: capitals, small letters,
+numbers, symbols.`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if id == "" {
+				return usageErrorf("--id is missing")
+			}
+			if err := f.check(); err != nil {
+				return err
+			}
+			password, err := newPassword(c.InOrStdin(), c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			defer seal.Wipe(password)
+			op, err := f.operate(c)
+			if err != nil {
+				return err
+			}
+			defer op.Close()
+			if err := op.SetRootPassword(c.Context(), id, string(password)); err != nil {
+				return err
+			}
+			return f.print(c.OutOrStdout(), map[string]string{"id": id}, "The root user of account "+id+" has a new password.\n")
+		},
+	}
+	c.Flags().StringVar(&id, "id", "", "12-digit `ID` of the account (required)")
+	f.define(c)
+	return c
+}
+
+// newPassword asks for a new password at the terminal, twice, or takes the first line
+// of in.
+func newPassword(in io.Reader, out io.Writer) (seal.Plaintext, error) {
+	if isTerminal(in) {
+		return askTwice(in, out, "New password", "passwords")
+	}
+	line, err := bufio.NewReader(io.LimitReader(in, maxPassphrase)).ReadBytes('\n')
+	if err != nil && err != io.EOF {
+		return nil, fmt.Errorf("read the password: %w", err)
+	}
+	p := bytes.TrimRight(line, "\r\n")
+	if len(p) == 0 {
+		return nil, errors.New("there is no password in the standard input")
+	}
+	return p, nil
 }
 
 func newAccountList() *cobra.Command {

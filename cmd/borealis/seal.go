@@ -237,29 +237,36 @@ func readPassphrase(path string) (seal.Plaintext, error) {
 
 // askPassphrase asks at a terminal, twice for a new one.
 func askPassphrase(in io.Reader, out io.Writer, isNew bool) (seal.Plaintext, error) {
-	ask := func(question string) (seal.Plaintext, error) {
-		fmt.Fprint(out, question)
-		p, err := term.ReadPassword(int(in.(*os.File).Fd())) // which isTerminal has made sure of
-		fmt.Fprintln(out)
-		if err != nil {
-			return nil, fmt.Errorf("read the passphrase: %w", err)
-		}
-		return p, nil
+	if isNew {
+		return askTwice(in, out, "New passphrase of the root key", "passphrases")
 	}
-	if !isNew {
-		return ask("Passphrase of the root key: ")
-	}
-	p, err := ask("New passphrase of the root key: ")
+	return askSecret(in, out, "Passphrase of the root key: ")
+}
+
+// askTwice asks at a terminal for a new secret, and for the same again.
+func askTwice(in io.Reader, out io.Writer, question, kind string) (seal.Plaintext, error) {
+	p, err := askSecret(in, out, question+": ")
 	if err != nil {
 		return nil, err
 	}
-	again, err := ask("The same again: ")
+	again, err := askSecret(in, out, "The same again: ")
 	if err != nil {
 		return nil, err
 	}
 	defer seal.Wipe(again)
 	if !bytes.Equal(p, again) {
-		return nil, errors.New("the two passphrases differ")
+		return nil, errors.New("the two " + kind + " differ")
+	}
+	return p, nil
+}
+
+// askSecret asks at a terminal and does not show the answer.
+func askSecret(in io.Reader, out io.Writer, question string) (seal.Plaintext, error) {
+	fmt.Fprint(out, question)
+	p, err := term.ReadPassword(int(in.(*os.File).Fd())) // which isTerminal has made sure of
+	fmt.Fprintln(out)
+	if err != nil {
+		return nil, fmt.Errorf("read the secret: %w", err)
 	}
 	return p, nil
 }

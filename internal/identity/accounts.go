@@ -113,6 +113,39 @@ func (s *Service) CreateRootKey(ctx context.Context, a cloud.AccountID) (RootKey
 	return key, nil
 }
 
+// rootEntity is an account's root user as far as passwords go.
+func rootEntity(a cloud.AccountID) Entity { return Entity{Account: a, ID: string(a), Name: "root"} }
+
+// SetRootPassword gives the root user of account a a password for the console, in
+// place of any other. It is for the server's operator; no API reaches it. It is
+// cloud.ErrNotFound if there is no such account.
+func (s *Service) SetRootPassword(ctx context.Context, a cloud.AccountID, password string) error {
+	root := rootEntity(a)
+	var l login
+	var i Item
+	err := s.Store.View(ctx, func(tx Tx) error {
+		if _, err := tx.Account(a); err != nil {
+			return err
+		}
+		var err error
+		l, i, _, err = readLogin(tx, root)
+		return err
+	})
+	if err == nil {
+		now := s.Now().UTC()
+		if l.Created.IsZero() {
+			l.Created = now
+		}
+		if l, err = l.change(nil, password, now); err == nil {
+			err = s.writeLogin(ctx, root, i, l)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("set the password of the root user of account %s: %w", a, err)
+	}
+	return nil
+}
+
 // Accounts lists the accounts by id.
 func (s *Service) Accounts(ctx context.Context) ([]Account, error) {
 	var all []Account
@@ -216,11 +249,28 @@ func (r *request) summary(a cloud.AccountID) (map[string]int32, error) {
 	if err := r.countItems(a, m); err != nil {
 		return nil, err
 	}
+	return m, r.countRoot(a, m)
+}
+
+// countRoot says which credentials an account's root user has.
+func (r *request) countRoot(a cloud.AccountID, m map[string]int32) error {
 	keys, err := r.Keys(string(a))
+	if err != nil {
+		return err
+	}
 	if len(keys) > 0 {
 		m["AccountAccessKeysPresent"] = 1
 	}
-	return m, err
+	for k, name := range map[ItemKind]string{LoginItem: "AccountPasswordPresent", DeviceItem: "AccountMFAEnabled", SigningItem: "AccountSigningCertificatesPresent"} {
+		all, err := r.ItemsOf(string(a), k)
+		if err != nil {
+			return err
+		}
+		if len(all) > 0 {
+			m[name] = 1
+		}
+	}
+	return nil
 }
 
 // countItems counts what there is beside principals, keys and policies.

@@ -116,20 +116,29 @@ func (r *request) device(action, serial string, add more) (Item, error) {
 	return r.item(action, DeviceItem, serial, serial, noDevice(serial), add)
 }
 
-// deviceOf is a user's device if the caller may do action to the user.
-func (r *request) deviceOf(action, user, serial string) (Entity, device, Item, error) {
-	e, err := r.entity(action, User, user, nil)
-	if err != nil {
-		return e, device{}, Item{}, err
+// deviceOwner is the user called name, or the caller without a name, if the caller
+// may do action to it. A root user, which has no name, is called by its account's id.
+func (r *request) deviceOwner(action string, name *string) (owner, error) {
+	if r.caller.Kind == cloud.Root && name != nil && *name == string(r.caller.Account) {
+		name = nil
 	}
-	d, i, err := findItem[device](r, e.Account, DeviceItem, serial)
-	if err == nil && i.Owner != e.ID {
+	return r.keyOwner(action, name)
+}
+
+// deviceOf is a user's device if the caller may do action to the user.
+func (r *request) deviceOf(action string, user *string, serial string) (owner, device, Item, error) {
+	o, err := r.deviceOwner(action, user)
+	if err != nil {
+		return o, device{}, Item{}, err
+	}
+	d, i, err := findItem[device](r, r.caller.Account, DeviceItem, serial)
+	if err == nil && i.Owner != o.id {
 		err = cloud.ErrNotFound
 	}
 	if errors.Is(err, cloud.ErrNotFound) {
 		err = noDevice(serial)
 	}
-	return e, d, i, err
+	return o, d, i, err
 }
 
 // seed opens the seed of a device.
@@ -158,25 +167,25 @@ func (r *request) sync(d device, i Item, first, second *string) error {
 // EnableMFADevice makes a device a user's, who shows two codes in a row.
 func (v *View) EnableMFADevice(ctx context.Context, in *iam.EnableMFADeviceInput) (*iam.EnableMFADeviceOutput, error) {
 	return &iam.EnableMFADeviceOutput{}, v.change(ctx, func(r *request) error {
-		e, err := r.entity("iam:EnableMFADevice", User, *in.UserName, nil)
+		o, err := r.deviceOwner("iam:EnableMFADevice", in.UserName)
 		if err != nil {
 			return err
 		}
-		d, i, err := findItem[device](r, e.Account, DeviceItem, *in.SerialNumber)
+		d, i, err := findItem[device](r, r.caller.Account, DeviceItem, *in.SerialNumber)
 		if err != nil {
 			return orNoSuch(err, "MFA Device with serial number %s does not exist.", *in.SerialNumber)
 		}
 		if i.Owner != "" {
 			return alreadyExists("MFA Device is already in use.")
 		}
-		has, err := r.ItemsOf(e.ID, DeviceItem)
+		has, err := r.ItemsOf(o.id, DeviceItem)
 		if err != nil {
 			return err
 		}
 		if len(has) >= maxDevices {
 			return limitExceeded("Cannot exceed quota for MFADevicesPerUser: %d", maxDevices)
 		}
-		i.Owner, d.Enabled = e.ID, r.Now().UTC()
+		i.Owner, d.Enabled = o.id, r.Now().UTC()
 		return r.sync(d, i, in.AuthenticationCode1, in.AuthenticationCode2)
 	})
 }
@@ -184,7 +193,7 @@ func (v *View) EnableMFADevice(ctx context.Context, in *iam.EnableMFADeviceInput
 // ResyncMFADevice sets the clock of a user's device by two codes in a row.
 func (v *View) ResyncMFADevice(ctx context.Context, in *iam.ResyncMFADeviceInput) (*iam.ResyncMFADeviceOutput, error) {
 	return &iam.ResyncMFADeviceOutput{}, v.change(ctx, func(r *request) error {
-		_, d, i, err := r.deviceOf("iam:ResyncMFADevice", *in.UserName, *in.SerialNumber)
+		_, d, i, err := r.deviceOf("iam:ResyncMFADevice", in.UserName, *in.SerialNumber)
 		if err != nil {
 			return err
 		}
@@ -195,12 +204,8 @@ func (v *View) ResyncMFADevice(ctx context.Context, in *iam.ResyncMFADeviceInput
 // DeactivateMFADevice takes a device away from a user. The device stays, as
 // nobody's.
 func (v *View) DeactivateMFADevice(ctx context.Context, in *iam.DeactivateMFADeviceInput) (*iam.DeactivateMFADeviceOutput, error) {
-	name, err := self(v.caller, in.UserName)
-	if err != nil {
-		return nil, err
-	}
 	return &iam.DeactivateMFADeviceOutput{}, v.change(ctx, func(r *request) error {
-		_, d, i, err := r.deviceOf("iam:DeactivateMFADevice", name, *in.SerialNumber)
+		_, d, i, err := r.deviceOf("iam:DeactivateMFADevice", in.UserName, *in.SerialNumber)
 		if err != nil {
 			return err
 		}
@@ -211,17 +216,13 @@ func (v *View) DeactivateMFADevice(ctx context.Context, in *iam.DeactivateMFADev
 
 // GetMFADevice describes a user's device; without a name, the caller's.
 func (v *View) GetMFADevice(ctx context.Context, in *iam.GetMFADeviceInput) (*iam.GetMFADeviceOutput, error) {
-	name, err := self(v.caller, in.UserName)
-	if err != nil {
-		return nil, err
-	}
 	out := &iam.GetMFADeviceOutput{}
 	return out, v.read(ctx, func(r *request) error {
-		e, d, i, err := r.deviceOf("iam:GetMFADevice", name, *in.SerialNumber)
+		o, d, i, err := r.deviceOf("iam:GetMFADevice", in.UserName, *in.SerialNumber)
 		if err != nil {
 			return err
 		}
-		out.SerialNumber, out.UserName, out.EnableDate = &i.ID, &e.Name, &d.Enabled
+		out.SerialNumber, out.UserName, out.EnableDate = &i.ID, &o.name, &d.Enabled
 		return nil
 	})
 }
@@ -234,7 +235,7 @@ func (v *View) ListMFADevices(ctx context.Context, in *iam.ListMFADevicesInput) 
 	}
 	out := &iam.ListMFADevicesOutput{MFADevices: []types.MFADevice{}}
 	return out, v.read(ctx, func(r *request) error {
-		o, err := r.keyOwner("iam:ListMFADevices", in.UserName)
+		o, err := r.deviceOwner("iam:ListMFADevices", in.UserName)
 		if err != nil {
 			return err
 		}
@@ -299,8 +300,13 @@ func (r *request) virtualDevice(i Item) (types.VirtualMFADevice, error) {
 	if err != nil {
 		return out, err
 	}
+	out.EnableDate = &d.Enabled
+	if i.Owner == string(i.Account) {
+		out.User, err = r.rootAsUser(i.Account)
+		return out, err
+	}
 	e, err := r.EntityByID(i.Owner)
-	out.EnableDate, out.User = &d.Enabled, e.user()
+	out.User = e.user()
 	return out, err
 }
 

@@ -24,6 +24,7 @@ const (
 	SSHKeyItem         ItemKind = "ssh-public-key"    // APKA…
 	SigningItem        ItemKind = "signing-cert"      // 32 characters
 	ServiceItem        ItemKind = "service-password"  // ACCA…
+	SAMLKeyItem        ItemKind = "saml-private-key"  // 32 characters; its owner is the provider's unique id
 	ServerCertItem     ItemKind = "server-cert"       // the name in lower case
 )
 

@@ -55,11 +55,13 @@ func (v *View) loginOf(ctx context.Context, action, name string) (e Entity, l lo
 	return e, l, i, p, err
 }
 
-// readLogin reads the login of e and the policy of its account. The item of a
+// readLogin reads the login of e and the password policy that it is under. The item of a
 // user without a login has no body.
 func readLogin(tx Tx, e Entity) (l login, i Item, p *passwordPolicy, err error) {
-	if p, err = passwordPolicyOf(tx, e.Account); err != nil {
-		return l, i, nil, err
+	if e.Kind == User { // a root user is under none
+		if p, err = passwordPolicyOf(tx, e.Account); err != nil {
+			return l, i, nil, err
+		}
 	}
 	l, i, err = findItem[login](tx, e.Account, LoginItem, e.ID)
 	if errors.Is(err, cloud.ErrNotFound) {
@@ -71,7 +73,7 @@ func readLogin(tx Tx, e Entity) (l login, i Item, p *passwordPolicy, err error) 
 // writeLogin keeps l, if e is there and its login is what it was as i.
 func (s *Service) writeLogin(ctx context.Context, e Entity, i Item, l login) error {
 	return s.update(ctx, func(tx Tx) error {
-		if _, err := tx.EntityByID(e.ID); err != nil {
+		if _, err := callerOf(tx, e.ID); err != nil {
 			return orNoSuch(err, "The user with name %s cannot be found.", e.Name)
 		}
 		_, now, _, err := readLogin(tx, e)

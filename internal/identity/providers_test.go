@@ -148,14 +148,6 @@ func TestSAMLProviderLives(t *testing.T) {
 	if _, err := root.DeleteSAMLProvider(ctx, &iam.DeleteSAMLProviderInput{SAMLProviderArn: arn}); code(err) != "NoSuchEntity: Manifest not found for arn "+*arn {
 		t.Errorf("DeleteSAMLProvider again: %v", err)
 	}
-	for what, in := range map[string]*iam.CreateSAMLProviderInput{
-		"a private key":        {Name: new("x"), SAMLMetadataDocument: &first, AddPrivateKey: new("k")},
-		"encrypted assertions": {Name: new("x"), SAMLMetadataDocument: &first, AssertionEncryptionMode: types.AssertionEncryptionModeTypeRequired},
-	} {
-		if _, err := root.CreateSAMLProvider(ctx, in); !strings.HasPrefix(code(err), "NotImplemented: ") {
-			t.Errorf("CreateSAMLProvider with %s: %v", what, err)
-		}
-	}
 }
 
 func TestSAMLMetadataMistakes(t *testing.T) {

@@ -93,14 +93,6 @@ func readMetadata(document string, now time.Time) (time.Time, error) {
 	return until.UTC(), nil
 }
 
-// noPrivateKeys refuses keys for encrypted assertions, which are not offered.
-func noPrivateKeys(key *string, mode types.AssertionEncryptionModeType) error {
-	if key == nil && mode != types.AssertionEncryptionModeTypeRequired {
-		return nil
-	}
-	return new(apiError("NotImplemented", "Encrypted assertions are not supported."))
-}
-
 // CreateSAMLProvider makes a provider that trust policies can name.
 func (v *View) CreateSAMLProvider(ctx context.Context, in *iam.CreateSAMLProviderInput) (*iam.CreateSAMLProviderOutput, error) {
 	tags, err := newTags(in.Tags)
@@ -111,9 +103,6 @@ func (v *View) CreateSAMLProvider(ctx context.Context, in *iam.CreateSAMLProvide
 	return &iam.CreateSAMLProviderOutput{SAMLProviderArn: &arn, Tags: in.Tags}, v.change(ctx, func(r *request) error {
 		err := r.authorize("iam:CreateSAMLProvider", resource{arn: arn, context: asked(nil, tags)})
 		if err != nil {
-			return err
-		}
-		if err := noPrivateKeys(in.AddPrivateKey, in.AssertionEncryptionMode); err != nil {
 			return err
 		}
 		now := r.Now().UTC()
@@ -135,7 +124,10 @@ func (v *View) CreateSAMLProvider(ctx context.Context, in *iam.CreateSAMLProvide
 		if errors.Is(err, cloud.ErrExists) {
 			return alreadyExists("SAMLProvider with name %s already exists.", p.Name)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return r.changeSAMLKeys(&p, arn, in.AddPrivateKey, nil, in.AssertionEncryptionMode)
 	})
 }
 
@@ -160,8 +152,12 @@ func (v *View) GetSAMLProvider(ctx context.Context, in *iam.GetSAMLProviderInput
 		if err != nil {
 			return err
 		}
+		keys, err := r.samlKeys(p)
+		if err != nil {
+			return err
+		}
 		out.SAMLProviderUUID, out.SAMLMetadataDocument, out.CreateDate, out.ValidUntil = &p.ID, &p.Metadata, &p.Created, &p.ValidUntil
-		out.AssertionEncryptionMode, out.PrivateKeyList = types.AssertionEncryptionModeType(p.Encryption), []types.SAMLPrivateKey{}
+		out.AssertionEncryptionMode, out.PrivateKeyList = types.AssertionEncryptionModeType(p.Encryption), keys
 		out.Tags = append([]types.Tag{}, awsTags(p.Tags)...)
 		return nil
 	})
@@ -189,36 +185,39 @@ func (v *View) ListSAMLProviders(ctx context.Context, _ *iam.ListSAMLProvidersIn
 	})
 }
 
-// UpdateSAMLProvider replaces a provider's metadata, if they are given.
+// UpdateSAMLProvider replaces a provider's metadata, adds and removes private keys
+// and says whether assertions must be encrypted, each if it is given.
 func (v *View) UpdateSAMLProvider(ctx context.Context, in *iam.UpdateSAMLProviderInput) (*iam.UpdateSAMLProviderOutput, error) {
 	return &iam.UpdateSAMLProviderOutput{SAMLProviderArn: in.SAMLProviderArn}, v.change(ctx, func(r *request) error {
 		p, i, err := r.saml("iam:UpdateSAMLProvider", *in.SAMLProviderArn, nil)
 		if err != nil {
 			return err
 		}
-		if err := noPrivateKeys(in.AddPrivateKey, in.AssertionEncryptionMode); err != nil {
-			return err
+		if in.SAMLMetadataDocument != nil {
+			p.Metadata = *in.SAMLMetadataDocument
+			if p.ValidUntil, err = readMetadata(p.Metadata, r.Now().UTC()); err != nil {
+				return err
+			}
 		}
-		if in.RemovePrivateKey != nil {
-			return noSuchEntity("Private key %s cannot be found.", *in.RemovePrivateKey)
-		}
-		if in.SAMLMetadataDocument == nil {
-			return nil
-		}
-		p.Metadata = *in.SAMLMetadataDocument
-		if p.ValidUntil, err = readMetadata(p.Metadata, r.Now().UTC()); err != nil {
-			return err
-		}
-		return putItem(r, i, p)
+		return r.changeSAMLKeys(&p, i.ID, in.AddPrivateKey, in.RemovePrivateKey, in.AssertionEncryptionMode)
 	})
 }
 
 // DeleteSAMLProvider removes a provider. Who trusts it trusts nobody then.
 func (v *View) DeleteSAMLProvider(ctx context.Context, in *iam.DeleteSAMLProviderInput) (*iam.DeleteSAMLProviderOutput, error) {
 	return &iam.DeleteSAMLProviderOutput{}, v.change(ctx, func(r *request) error {
-		_, i, err := r.saml("iam:DeleteSAMLProvider", *in.SAMLProviderArn, nil)
+		p, i, err := r.saml("iam:DeleteSAMLProvider", *in.SAMLProviderArn, nil)
 		if err != nil {
 			return err
+		}
+		keys, err := r.ItemsOf(p.ID, SAMLKeyItem)
+		if err != nil {
+			return err
+		}
+		for _, k := range keys {
+			if err := r.DeleteItem(k.Account, k.Kind, k.ID); err != nil {
+				return err
+			}
 		}
 		return r.DeleteItem(i.Account, i.Kind, i.ID)
 	})

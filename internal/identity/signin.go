@@ -23,7 +23,7 @@ var (
 // A SignIn is what somebody says who wants to use the console as a user.
 type SignIn struct {
 	Account  string // id or alias
-	User     string
+	User     string // "" for the account's root user
 	Password string
 	Code     string       // of any of the user's MFA devices; "" without
 	From     cloud.Caller // what the request tells of its sender; it names nobody
@@ -38,7 +38,7 @@ type SignedIn struct {
 	MustChange bool // the password, before anything else
 }
 
-// SignIn checks a user's password and, if the user has MFA devices, a code of one;
+// SignIn checks a user's password, or a root user's, and, if the user has MFA devices, a code of one;
 // Caller.MFA says that it did. Its error is ErrSignIn if the account, the user or
 // the password is wrong, which takes as long to find out as that nothing is, or if
 // the code is; or ErrCodeNeeded; or ErrPasswordExpired. Every
@@ -52,9 +52,11 @@ func (s *Service) SignIn(ctx context.Context, in SignIn) (SignedIn, error) {
 		if err != nil {
 			return err
 		}
-		e, err := tx.Entity(a.ID, User, in.User)
-		if err != nil {
-			return err
+		e := rootEntity(a.ID)
+		if in.User != "" {
+			if e, err = tx.Entity(a.ID, User, in.User); err != nil {
+				return err
+			}
 		}
 		if c, err = callerOf(tx, e.ID); err != nil {
 			return err

@@ -69,6 +69,13 @@ func (v *View) SimulatePrincipalPolicy(ctx context.Context, in *iam.SimulatePrin
 		if err != nil {
 			return err
 		}
+		if r.Organizations != nil {
+			m, err := r.Organizations.Membership(ctx, e.Account)
+			if err != nil {
+				return err
+			}
+			s.control, s.place = m.ServiceControl, m.Place
+		}
 		if err := s.attach(r, e, in.PolicyExclusionList); err != nil {
 			return err
 		}

@@ -85,11 +85,15 @@ func (v *View) GetUser(ctx context.Context, in *iam.GetUserInput) (*iam.GetUserO
 // rootUser describes the caller's root user, whom IAM shows as a user under the
 // account's alias or name.
 func (r *request) rootUser() (*types.User, error) {
-	arn := r.caller.Account.Root().String()
-	if err := r.authorize("iam:GetUser", resource{arn: arn}); err != nil {
+	if err := r.authorize("iam:GetUser", resource{arn: r.caller.Account.Root().String()}); err != nil {
 		return nil, err
 	}
-	a, err := r.Account(r.caller.Account)
+	return r.rootAsUser(r.caller.Account)
+}
+
+// rootAsUser is an account's root user in IAM's words.
+func (r *request) rootAsUser(id cloud.AccountID) (*types.User, error) {
+	a, err := r.Account(id)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +101,9 @@ func (r *request) rootUser() (*types.User, error) {
 	if name == "" {
 		name = a.Name
 	}
-	return &types.User{Path: new("/"), UserName: &name, UserId: new(string(a.ID)), Arn: &arn, CreateDate: &a.Created}, nil
+	u := &types.User{Path: new("/"), UserName: &name, UserId: new(string(a.ID)), Arn: new(a.ID.Root().String()), CreateDate: &a.Created}
+	u.PasswordLastUsed, err = r.passwordLastUsed(r, string(a.ID))
+	return u, err
 }
 
 // ListUsers lists the users under a path by name.

@@ -114,6 +114,14 @@ func (s *Server) operator() http.Handler {
 		a, err := s.CreateRootKey(r.Context(), r.PathValue("id"))
 		answer(w, a, err)
 	})
+	mux.HandleFunc("POST /accounts/{id}/password", func(w http.ResponseWriter, r *http.Request) {
+		var password string
+		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&password)
+		if err == nil {
+			err = s.SetRootPassword(r.Context(), r.PathValue("id"), password)
+		}
+		answer(w, struct{}{}, err)
+	})
 	mux.HandleFunc("GET /accounts", func(w http.ResponseWriter, r *http.Request) {
 		list, err := s.Accounts(r.Context())
 		answer(w, list, err)
@@ -203,6 +211,15 @@ func (r *remote) CreateAccount(ctx context.Context, n NewAccount) (a Account, er
 func (r *remote) CreateRootKey(ctx context.Context, account string) (a Account, err error) {
 	err = r.ask(ctx, http.MethodPost, "/accounts/"+url.PathEscape(account)+"/keys", nil, &a)
 	return a, err
+}
+
+func (r *remote) SetRootPassword(ctx context.Context, account, password string) error {
+	body, err := json.Marshal(password)
+	if err != nil {
+		return err
+	}
+	defer clear(body)
+	return r.ask(ctx, http.MethodPost, "/accounts/"+url.PathEscape(account)+"/password", bytes.NewReader(body), &struct{}{})
 }
 
 func (r *remote) Accounts(ctx context.Context) (list []Account, err error) {

@@ -23,6 +23,8 @@ type Operator interface {
 	// CreateRootKey makes another access key for the root user of an account, for
 	// those who have lost theirs. If it has two already, the older one is deleted.
 	CreateRootKey(ctx context.Context, account string) (Account, error)
+	// SetRootPassword gives the root user of an account a password for the console.
+	SetRootPassword(ctx context.Context, account, password string) error
 	// Accounts lists the accounts.
 	Accounts(context.Context) ([]Account, error)
 	// Seal says how the secrets are sealed.
@@ -102,6 +104,11 @@ func (s *Server) CreateRootKey(ctx context.Context, account string) (Account, er
 		return Account{}, err
 	}
 	return Account{ID: account, AccessKeyID: key.AccessKeyID, SecretAccessKey: key.SecretAccessKey}, nil
+}
+
+// SetRootPassword gives the root user of an account a password for the console.
+func (s *Server) SetRootPassword(ctx context.Context, account, password string) error {
+	return s.identity.SetRootPassword(ctx, cloud.AccountID(account), password)
 }
 
 // Accounts lists the accounts.
