@@ -40,12 +40,15 @@ func benchKeys(ctx context.Context, b *bench) error {
 			return err
 		}
 		all = append(all, r)
+		if err := rest(ctx, r.pid); err != nil {
+			return err
+		}
 	}
 	of := map[string][2]load{}
 	for _, way := range []struct {
 		op          string
 		concurrency int
-	}{{"GenerateDataKey", 64}, {"all keys", 64}, {"ListKeys", 1}} {
+	}{{"GenerateDataKey", 64}, {"ListKeys", 1}, {"all keys", 64}} {
 		found := [2][]load{}
 		for range rounds {
 			for i, r := range all {

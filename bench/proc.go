@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -82,6 +83,27 @@ func readProcess(pid int) (process, error) {
 		}
 	}
 	return process{pid, n[0], time.Duration(n[1]+n[2]) * clockTick}, nil
+}
+
+// rest waits until a process has had next to nothing to do for longer than a
+// server takes to write down what it did before, such as when keys were last used.
+func rest(ctx context.Context, pid int) error {
+	const quiet = 12 * time.Second
+	since := time.Now()
+	last, err := readProcess(pid)
+	for err == nil && time.Since(since) < quiet {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+		var now process
+		if now, err = readProcess(pid); err == nil && now.cpu-last.cpu > 50*time.Millisecond {
+			since = time.Now()
+		}
+		last = now
+	}
+	return err
 }
 
 // family is the processes below pid, itself not among them.
