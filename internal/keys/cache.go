@@ -25,10 +25,9 @@ const maxPolicies = 1024
 type loaded struct {
 	Key
 	policy  *policy.Policy
-	secrets map[string]*material.Key // by material id
-	backing *backing                 // nil for a key that is in no custom key store
-	// context holds the condition keys that follow from the key alone.
-	context policy.Context
+	secrets []*material.Key // of Materials, opened; nil where there is none
+	backing *backing        // nil for a key that is in no custom key store
+	aliases []string        // their names, "alias/…"
 	// grants change in place, under cache.mu, and outlive changes of the rest: a key
 	// may have many thousands, and RDS makes one for each cluster.
 	grants *grants
@@ -114,12 +113,12 @@ func (s *Service) prepare(l *loaded, aliases []Alias, grants []Grant) (err error
 		return err
 	}
 	l.Policy, l.policy = p.Text, p.Named("key policy of "+l.ARN())
-	l.secrets = make(map[string]*material.Key, len(l.Materials))
-	for _, m := range l.Materials {
+	l.secrets = make([]*material.Key, len(l.Materials))
+	for i, m := range l.Materials {
 		if m.Sealed == nil {
 			continue
 		}
-		if l.secrets[m.ID], err = s.openMaterial(&l.Key, m); err != nil {
+		if l.secrets[i], err = s.openMaterial(&l.Key, m); err != nil {
 			return fmt.Errorf("open key material %s: %w", m.ID, err)
 		}
 	}
@@ -128,9 +127,21 @@ func (s *Service) prepare(l *loaded, aliases []Alias, grants []Grant) (err error
 			return err
 		}
 	}
-	l.context = keyContext(&l.Key, aliases)
+	for _, a := range aliases {
+		l.aliases = append(l.aliases, a.Name)
+	}
 	if l.grants == nil {
 		l.grants = newGrants(grants)
+	}
+	return nil
+}
+
+// secretOf is the material of this id, nil if there is none, or none any more.
+func (l *loaded) secretOf(id string) *material.Key {
+	for i := range l.Materials {
+		if l.Materials[i].ID == id {
+			return l.secrets[i]
+		}
 	}
 	return nil
 }

@@ -15,20 +15,20 @@ import (
 	"borealis/internal/policy"
 )
 
-// keyContext holds the condition keys that follow from a key and its aliases.
-func keyContext(k *Key, aliases []Alias) policy.Context {
-	c := specContext(k.Spec, k.Usage, k.Origin, k.MultiRegion != nil)
-	c["kms:KeyManager"] = []string{string(k.Manager)}
-	if m := k.MultiRegion; m != nil && m.Primary == k.Region {
+// conditions holds the condition keys that follow from a key and its aliases.
+func (l *loaded) conditions() policy.Context {
+	c := specContext(l.Spec, l.Usage, l.Origin, l.MultiRegion != nil)
+	c["kms:KeyManager"] = []string{string(l.Manager)}
+	if m := l.MultiRegion; m != nil && m.Primary == l.Region {
 		c["kms:MultiRegionKeyType"] = []string{"PRIMARY"}
 	} else if m != nil {
 		c["kms:MultiRegionKeyType"] = []string{"REPLICA"}
 	}
-	for _, t := range k.Tags {
+	for _, t := range l.Tags {
 		c["aws:ResourceTag/"+t.Key] = []string{t.Value}
 	}
-	for _, a := range aliases {
-		c["kms:ResourceAliases"] = append(c["kms:ResourceAliases"], a.Name)
+	if len(l.aliases) > 0 {
+		c["kms:ResourceAliases"] = l.aliases
 	}
 	return c
 }
@@ -51,6 +51,7 @@ type conditions struct {
 	target target
 	ask    ask
 	asked  policy.Conditions // what follows from the request; nil until a policy asks
+	key    policy.Conditions // what follows from the key alone; the same
 	one    [1]string
 }
 
@@ -84,10 +85,19 @@ func (c *conditions) Condition(name string) (values []string, found bool) {
 	if c.asked == nil {
 		c.asked = c.view.asked(c.target, c.ask).Indexed()
 	}
-	if values, found = c.asked.Condition(name); !found && c.target.loaded != nil {
-		values, found = c.target.context.Condition(name)
+	if values, found = c.asked.Condition(name); found || c.target.loaded == nil || !ofKeys(name) {
+		return values, found
 	}
-	return values, found
+	if c.key == nil {
+		c.key = c.target.loaded.conditions().Indexed()
+	}
+	return c.key.Condition(name)
+}
+
+// ofKeys tells whether the condition key of this name, in lower case, is one that a
+// key of KMS may have.
+func ofKeys(name string) bool {
+	return strings.HasPrefix(name, "kms:") || strings.HasPrefix(name, "aws:resourcetag/")
 }
 
 // asked holds the condition keys that follow from the request alone.

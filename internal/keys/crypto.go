@@ -29,7 +29,7 @@ func (v *View) seal(ctx context.Context, t target, use byte, plaintext []byte, e
 	if t.backing != nil {
 		return v.sealInStore(ctx, t, use, plaintext, encryption)
 	}
-	out, err := encrypt(use, t.Current, t.secrets[t.Current].Secret(), plaintext, encryption)
+	out, err := encrypt(use, t.Current, t.secretOf(t.Current).Secret(), plaintext, encryption)
 	if err != nil {
 		return nil, fmt.Errorf("encrypt under %s: %w", t.arn, err)
 	}
@@ -48,8 +48,8 @@ func (v *View) unseal(ctx context.Context, t target, sealed []byte, encryption m
 		plaintext, err := v.unsealInStore(ctx, t, b, encryption)
 		return plaintext, b.material, err
 	}
-	secret, ok := t.secrets[b.material]
-	if !ok || !t.symmetric() {
+	secret := t.secretOf(b.material)
+	if secret == nil || !t.symmetric() {
 		_, err := v.lookUpMaterial(ctx, v.caller.Region, b.material)
 		switch {
 		case isNotFound(err):
@@ -70,7 +70,7 @@ func (v *View) unseal(ctx context.Context, t target, sealed []byte, encryption m
 }
 
 // secret is the material of a key that has one only: all but symmetric keys.
-func (t target) secret() *material.Key { return t.secrets[t.Current] }
+func (t target) secret() *material.Key { return t.secretOf(t.Current) }
 
 // checkUse refuses an operation that is not what t is for, and an algorithm that
 // t does not have.

@@ -201,7 +201,7 @@ func (v *View) copyMaterials(k *Key, t target) error {
 			k.Materials = append(k.Materials, m)
 			continue
 		}
-		secret, err := t.secrets[m.ID].Encoding()
+		secret, err := t.secretOf(m.ID).Encoding()
 		if err != nil {
 			return fmt.Errorf("read material %s of %s: %w", m.ID, t.arn, err)
 		}

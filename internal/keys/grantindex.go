@@ -15,9 +15,12 @@ type grants struct {
 
 // newGrants are the grants of list, which is sorted by id.
 func newGrants(list []Grant) *grants {
-	gs := &grants{byGrantee: make(map[string][]*Grant)}
+	gs := new(grants) // most keys have none
 	for _, g := range list {
 		gs.all = append(gs.all, &g)
+		if gs.byGrantee == nil {
+			gs.byGrantee = make(map[string][]*Grant)
+		}
 		gs.byGrantee[g.Grantee.ID] = append(gs.byGrantee[g.Grantee.ID], &g)
 	}
 	return gs
@@ -37,6 +40,9 @@ func (gs *grants) get(id string) *Grant {
 func (gs *grants) add(g *Grant) {
 	gs.remove(g.ID)
 	gs.all = insert(gs.all, g)
+	if gs.byGrantee == nil {
+		gs.byGrantee = make(map[string][]*Grant)
+	}
 	gs.byGrantee[g.Grantee.ID] = insert(gs.byGrantee[g.Grantee.ID], g)
 }
 

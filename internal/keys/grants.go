@@ -410,7 +410,7 @@ func (v *View) mayRetire(ctx context.Context, t target, g *Grant) error {
 		Action: "kms:RetireGrant", Resource: t.arn, Owner: t.ref.Account,
 		ResourcePolicy: &policy.Policy{}, ResourceMustAllow: true, Context: policy.Context{},
 	}
-	maps.Copy(q.Context, t.context)
+	maps.Copy(q.Context, t.loaded.conditions())
 	addConstraints(q.Context, g.Equals, g.Subset)
 	ids := granteeIDs(v.caller)
 	switch account := v.caller.Account; {

@@ -77,7 +77,7 @@ func (v *View) checkLockout(ctx context.Context, k *Key, kept string) error {
 	}
 	q := policy.Question{
 		Caller: v.caller, Action: "kms:PutKeyPolicy", Resource: k.ARN(), Owner: k.Account,
-		ResourcePolicy: p, ResourceMustAllow: true, Context: keyContext(k, nil), Now: v.Now(),
+		ResourcePolicy: p, ResourceMustAllow: true, Context: (&loaded{Key: *k}).conditions(), Now: v.Now(),
 	}
 	v.addCaller(q.Context)
 	if err := v.Policies.Complete(ctx, &q); err != nil {

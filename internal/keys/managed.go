@@ -39,7 +39,7 @@ func (v *View) unborn(n name) (target, error) {
 	m := managedKeys[n.alias]
 	k.Manager, k.Description, k.Policy = AWS, m.description, m.policyText(n.Place)
 	k.Rotation = every(defaultPeriod, k.Created)
-	l := &loaded{Key: k, context: keyContext(&k, []Alias{{Name: n.alias}}), grants: newGrants(nil)}
+	l := &loaded{Key: k, aliases: []string{n.alias}, grants: newGrants(nil)}
 	var err error
 	if l.policy, err = policy.Parse("key policy of "+k.ARN(), k.Policy); err != nil {
 		return target{}, fmt.Errorf("policy of %s: %w", n.alias, err)

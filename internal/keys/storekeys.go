@@ -246,7 +246,7 @@ func (v *View) sealInStore(ctx context.Context, t target, use byte, plaintext []
 	if t.backing.Type == cloudHSM {
 		return v.sealInHSM(ctx, t, append(head, fromHSM), plaintext, encryption)
 	}
-	inner, err := encrypt(use, t.Current, t.secrets[t.Current].Secret(), plaintext, encryption)
+	inner, err := encrypt(use, t.Current, t.secretOf(t.Current).Secret(), plaintext, encryption)
 	if err != nil {
 		return nil, err
 	}
@@ -368,7 +368,7 @@ func (v *View) unsealExternal(ctx context.Context, t target, b blob, encryption 
 	}
 	inner, ok := parseBlob(text)
 	if ok && inner.from == fromKMS && inner.material == b.material && inner.head[2] == b.head[2] {
-		if plaintext, ok := inner.decrypt(t.secrets[b.material].Secret(), encryption); ok {
+		if plaintext, ok := inner.decrypt(t.secretOf(b.material).Secret(), encryption); ok {
 			return plaintext, nil
 		}
 	}

@@ -3,7 +3,6 @@ package keys
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -85,10 +84,10 @@ func (l *loaded) at(now time.Time) *loaded {
 		return l
 	}
 	rest := *l
-	rest.secrets = maps.Clone(l.secrets)
+	rest.secrets = slices.Clone(l.secrets)
 	for i := range l.Materials {
 		if m := &l.Materials[i]; m.expired(now) {
-			delete(rest.secrets, m.ID)
+			rest.secrets[i] = nil
 		}
 	}
 	rest.settle(now)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -29,18 +30,24 @@ const (
 const usageEvery = 10 * time.Second
 
 // headroomSize is how many bytes of heap there are that nobody ever touches, and
-// that so take no memory, but count when the garbage collector decides how much
-// may be allocated before it has to run again: as much as there is. So little else
-// lives here, a few megabytes, that under load it would run all the time; with them
-// it runs rarely, and may leave this much garbage. A larger GOGC would leave several
-// times a large heap.
-const headroomSize = 32 << 20
+// that so take no memory, but count when the garbage collector decides how much may
+// be allocated before it has to run again: garbagePercent of what there is. So little
+// else lives here, a few megabytes, that under load it would run all the time. With a
+// hundred thousand keys in memory each run costs more, and the percentage makes it as
+// rare as that needs; more would leave several times a large heap.
+const (
+	headroomSize   = 20 << 20
+	garbagePercent = 200
+)
 
 // Serve opens the data directory of cfg and serves until ctx ends; then it stops
 // everything and returns nil. It calls ready with the URL once requests are
 // answered; engines may come up after that. Errors are Open's, and those of the
 // address to listen on, which is taken before anything is changed.
 func Serve(ctx context.Context, cfg Config, ready func(url string)) (err error) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
+	}
 	headroom := make([]byte, headroomSize)
 	defer runtime.KeepAlive(headroom)
 	s, err := lock(ctx, cfg)
