@@ -15,16 +15,18 @@ import (
 
 // A bench is one run: its settings, and the figures so far.
 type bench struct {
-	binary     string
-	dir        string // everything that is made is in here
-	starts     int
-	load       time.Duration
-	scale      int
-	keys       int
-	soak       time.Duration
-	operations *regexp.Regexp // to load servers with
-	progress   io.Writer
-	current    string
+	binary string
+	dir    string // everything that is made is in here
+	starts int
+	load   time.Duration
+	scale  int
+	keys   int
+	// pgbench's scale of the data for volumes, and how often all is done.
+	volumeScale, volumeRuns int
+	soak                    time.Duration
+	operations              *regexp.Regexp // to load servers with
+	progress                io.Writer
+	current                 string
 
 	Machine string   `json:"machine"`
 	Figures []figure `json:"figures"`

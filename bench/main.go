@@ -36,6 +36,7 @@ var benchmarks = []benchmark{
 	{"keys", "a Region with many keys", benchKeys},
 	{"soak", "memory under load", benchSoak},
 	{"snapshot", "snapshot, copy and restore of a pgbench database", benchSnapshot},
+	{"volume", "the volume engine alone, beside programs for backups", benchVolume},
 	{"share", "borealis share from end to end", benchShare},
 }
 
@@ -51,12 +52,17 @@ func main() {
 
 // run is the program.
 func run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) > 0 && args[0] == volumeWork {
+		return doVolumeWork(ctx, args[1:], out)
+	}
 	fl := flag.NewFlagSet("bench", flag.ContinueOnError)
 	b := &bench{progress: os.Stderr}
 	fl.StringVar(&b.binary, "borealis", "bin/borealis", "the borealis program")
 	fl.IntVar(&b.starts, "starts", 11, "how often to start each server")
 	fl.DurationVar(&b.load, "load", time.Second/2, "how long to load each server with each operation, three times")
 	fl.IntVar(&b.scale, "scale", 13, "pgbench scale of the database to snapshot; 13 is about 200 MB")
+	fl.IntVar(&b.volumeScale, "volume-scale", 100, "pgbench scale of the data for volumes; 100 is about 2 GB")
+	fl.IntVar(&b.volumeRuns, "volume-runs", 5, "how often to do everything with them")
 	fl.IntVar(&b.keys, "keys", 100_000, "how many keys are many")
 	fl.DurationVar(&b.soak, "soak", 20*time.Second, "how long to load a server to see whether it grows")
 	ops := fl.String("operations", ".", "regular expression of the KMS operations to load servers with")
