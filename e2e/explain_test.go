@@ -12,6 +12,7 @@ import (
 
 	"borealis/e2e/local"
 	"borealis/internal/inquiry"
+	"borealis/internal/policy"
 )
 
 // explain runs borealis explain on the server's data, and returns its exit status.
@@ -39,14 +40,21 @@ func TestExplainADenialAndLiftIt(t *testing.T) {
 
 	line, err := s.Run(ctx, nil, "audit", "--data", s.Data(), "--decision", "denied", "--operation", "Encrypt", "--limit", "1", "--output", "json")
 	bob.must("read the audit log", err)
-	var entry struct{ EventID string }
+	var entry struct {
+		EventID   string
+		Decisions []struct{ Explanation policy.Summary }
+	}
 	bob.must("read the event", json.Unmarshal([]byte(line), &entry))
+	if e := entry.Decisions[0].Explanation; e.Version != 1 || len(e.Statements) != 1 || e.Statements[0].Element != "Principal" {
+		t.Errorf("the event carries %+v", e)
+	}
 
 	before, err := s.Run(ctx, nil, "audit", "--data", s.Data(), "--output", "json", "--limit", "0")
 	bob.must("read the audit log", err)
 	text, stderr, status := explain(t, s, entry.EventID)
 	for _, want := range []string{
 		"On record: denied: denied because no resource-based policy allows the kms:Encrypt action",
+		"\n  Allow statement 0 (\"Enable IAM User Permissions\") of key policy of " + key + " (resource-based policy) does not apply: its Principal is for",
 		`does not apply: its Principal is for arn:aws:iam::` + accountA + `:root, not arn:aws:iam::` + accountB + `:user/bob`,
 		"identity-based policy: add a statement to inline policy", "resource-based policy: add a statement to key policy of " + key,
 		"Not known:", "the policies as they were",
@@ -90,7 +98,25 @@ func TestExplainADenialAndLiftIt(t *testing.T) {
 	_, err = bob.kms().Encrypt(ctx, &kms.EncryptInput{KeyId: &key, Plaintext: []byte("x"), EncryptionContext: map[string]string{"tenant": "42"}})
 	bob.must("encrypt after the advice", err)
 	text, _, status = explain(t, s, entry.EventID)
-	if status != 0 || !strings.Contains(text, "The answer differs") {
+	if status != 0 || !strings.Contains(text, "The answer differs") || !strings.Contains(text, "does not apply: its Principal is for") {
+		t.Errorf("status %d\n%s", status, text)
+	}
+
+	// Who is gone cannot be asked for again; what was is still on record.
+	for _, name := range []string{"p", "advised"} {
+		_, err := bobRoot.iam().DeleteUserPolicy(ctx, &iam.DeleteUserPolicyInput{UserName: new("bob"), PolicyName: &name})
+		bob.must("delete policy "+name, err)
+	}
+	keys, err := bobRoot.iam().ListAccessKeys(ctx, &iam.ListAccessKeysInput{UserName: new("bob")})
+	bob.must("list access keys", err)
+	for _, k := range keys.AccessKeyMetadata {
+		_, err := bobRoot.iam().DeleteAccessKey(ctx, &iam.DeleteAccessKeyInput{UserName: new("bob"), AccessKeyId: k.AccessKeyId})
+		bob.must("delete access key", err)
+	}
+	_, err = bobRoot.iam().DeleteUser(ctx, &iam.DeleteUserInput{UserName: new("bob")})
+	bob.must("delete bob", err)
+	text, _, status = explain(t, s, entry.EventID)
+	if status != 12 || !strings.Contains(text, "does not apply: its Principal is for") || !strings.Contains(text, "It cannot be asked again") {
 		t.Errorf("status %d\n%s", status, text)
 	}
 }

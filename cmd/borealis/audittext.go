@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"borealis/internal/audit"
+	"borealis/internal/policy"
 )
 
 const (
@@ -39,6 +40,9 @@ func eventText(e *audit.Entry) string {
 	for _, d := range e.Decisions {
 		if reason := d.Reason; reason != "" {
 			fieldLine(&b, "why", reason)
+		}
+		if more, ok := policy.ReadSummary(d.Explanation); ok && len(more.Statements) > 0 {
+			fieldLine(&b, "", more.Lines()[0])
 		}
 	}
 	return b.String()
@@ -90,6 +94,11 @@ func wholeEventText(e *audit.Entry) string {
 	for _, d := range e.Decisions {
 		fieldLine(&b, d.Decision, strings.TrimSpace(d.Action+" on "+d.Resource))
 		fieldLine(&b, "why", d.Reason)
+		if more, ok := policy.ReadSummary(d.Explanation); ok {
+			for _, line := range more.Lines() {
+				fieldLine(&b, "", line)
+			}
+		}
 	}
 	if shared := e.SharedID(); shared != "" {
 		fieldLine(&b, "shared", shared)

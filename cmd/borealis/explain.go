@@ -23,8 +23,9 @@ where every other statement parts from the request, and what is the smallest cha
 on each side, that would allow it. Each change is tried before it is shown.
 
 The policies are those of a server, through the one that runs on --data if there is one;
-nothing is changed there, nor put on record. EVENT-ID asks again what an event of its audit
-log (borealis audit) was about, and says what the log cannot tell.
+nothing is changed there, nor put on record. EVENT-ID says why an event of its audit log
+(borealis audit) was denied, as the policies were then, asks again what it was about, and
+says if the answer differs now and what the log cannot tell.
 
 With --policy-dir DIR they are read from files that AWS's own commands write, so that
 policies of real accounts can be asked about, without any access to AWS:
@@ -132,6 +133,9 @@ func (e *explainCommand) run(c *cobra.Command, args []string) error {
 	var denied error
 	for i, ask := range asks {
 		a, err := put(c.Context(), ask)
+		if err != nil && ask.Recorded != "" && c.Context().Err() == nil {
+			a, err = inquiry.OnRecord(ask, err), nil
+		}
 		if err != nil {
 			return askError(err)
 		}
@@ -141,7 +145,7 @@ func (e *explainCommand) run(c *cobra.Command, args []string) error {
 		if err := e.print(c.OutOrStdout(), a); err != nil {
 			return err
 		}
-		if !a.Explanation.Decision.Allowed && denied == nil {
+		if !a.Allowed() && denied == nil {
 			denied = fmt.Errorf("%w: %s may not do %s", errDenied, ask.Principal, ask.Action)
 		}
 	}

@@ -24,6 +24,9 @@ type Event struct {
 	Allowed  bool
 	// Reason says in one sentence which statement of which policy decided.
 	Reason string
+	// Explanation says more of a denial: which statements decided or came nearest. It
+	// is a JSON object of a few KiB at most; nil if there is none.
+	Explanation []byte
 	// ErrorCode and ErrorMessage say why nothing comes of what is allowed, if that
 	// is known already: "DisabledException" and the key's state, in AWS's words. Of
 	// a denial they are known anyway.
@@ -65,12 +68,14 @@ type decision struct {
 	allowed                      bool
 	code, message                string
 	context                      map[string]string
+	explanation                  []byte
 }
 
 func (e *Event) decision() decision {
 	return decision{
 		id: e.ID, action: e.Action, resource: e.Resource, reason: e.Reason, owner: e.Owner, allowed: e.Allowed,
 		code: e.ErrorCode, message: e.ErrorMessage, context: e.EncryptionContext,
+		explanation: e.Explanation,
 	}
 }
 

@@ -24,6 +24,8 @@ const (
 	maxText = 512
 	// maxError bounds an error's message, which may quote parameters.
 	maxError = 4 << 10
+	// maxExplanation bounds what says why something was denied.
+	maxExplanation = 32 << 10
 	// timeForm is RFC 3339 in UTC to the microsecond.
 	timeForm = "2006-01-02T15:04:05.000000Z"
 )
@@ -169,6 +171,10 @@ func appendDecisions(b []byte, decisions []decision) []byte {
 			b = append(b, `,"decision":"denied"`...)
 		}
 		b = appendMember(b, "reason", cut(d.reason, maxError))
+		if len(d.explanation) > 0 && len(d.explanation) <= maxExplanation {
+			b = append(b, `,"explanation":`...)
+			b = append(b, d.explanation...)
+		}
 		if i > 0 {
 			b = appendMember(b, "eventID", d.id)
 		}

@@ -67,6 +67,8 @@ type Decision struct {
 	Owner    cloud.AccountID `json:"owner,omitempty"`
 	Decision string          `json:"decision"` // "allowed" or "denied"
 	Reason   string          `json:"reason,omitempty"`
+	// Explanation says more of a denial, as policies and request were then.
+	Explanation Object `json:"explanation,omitempty"`
 	// ID is that of the event in the owner's account, if it has one of its own.
 	ID string `json:"eventID,omitempty"`
 }

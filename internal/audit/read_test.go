@@ -620,3 +620,26 @@ func BenchmarkLookUp(b *testing.B) {
 		r.Close()
 	}
 }
+
+// Why something was denied is read back as it was recorded; what is too long to
+// keep is left out.
+func TestExplanationsReadBack(t *testing.T) {
+	l := open(t, filepath.Join(t.TempDir(), "audit.jsonl"))
+	short := []byte(`{"version":1,"sentence":"denied"}`)
+	for _, c := range []struct{ given, want []byte }{{short, short}, {[]byte(`"` + strings.Repeat("x", 64<<10) + `"`), nil}} {
+		e := numbered(1)
+		e.Allowed, e.Explanation = false, c.given
+		if err := l.Record(e); err != nil {
+			t.Fatal(err)
+		}
+		r, err := l.Read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := r.Next(nil)
+		if err != nil || !bytes.Equal(got.Decisions[0].Explanation, c.want) {
+			t.Errorf("%.100s, %v", got.Decisions[0].Explanation, err)
+		}
+		r.Close()
+	}
+}

@@ -52,7 +52,7 @@ func (v *View) decide(ctx context.Context, r request, o object) error {
 	d := q.Decide()
 	err := v.Audit.Record(audit.Event{
 		Time: v.Now(), Caller: v.caller, Action: r.action, Resource: resource,
-		Owner: owner, Allowed: d.Allowed, Reason: d.String(),
+		Owner: owner, Allowed: d.Allowed, Reason: d.String(), Explanation: q.Summary(d),
 	})
 	if err != nil {
 		return fmt.Errorf("audit %s: %w", r.action, err)

@@ -149,9 +149,13 @@ func (r *request) authorize(action string, on resource) error {
 	if !allowed && !d.Explicit && r.given != "" {
 		allowed, reason = true, r.given
 	}
+	var explanation []byte
+	if !allowed {
+		explanation = q.Summary(d)
+	}
 	err := r.Audit.Record(audit.Event{
 		Time: r.Now(), Caller: r.caller, Action: action, Resource: on.arn,
-		Owner: on.owner, Allowed: allowed, Reason: reason,
+		Owner: on.owner, Allowed: allowed, Reason: reason, Explanation: explanation,
 	})
 	if err != nil {
 		return fmt.Errorf("audit %s: %w", action, err)

@@ -29,6 +29,9 @@ type Ask struct {
 	Context policy.Context `json:"context,omitempty"`
 	// Recorded is how it was decided when it was asked for real; "" if it was not.
 	Recorded string `json:"recorded,omitempty"`
+	// Then is why, as the policies and the request were when it was asked for real;
+	// nil if that is not known.
+	Then *policy.Summary `json:"then,omitempty"`
 	// Unknown is what whoever asks knows to be missing.
 	Unknown []string `json:"unknown,omitempty"`
 }
@@ -41,8 +44,14 @@ type Answer struct {
 	Version     int                `json:"version"`
 	Ask         Ask                `json:"ask"`
 	Sentence    string             `json:"sentence"`
-	Explanation policy.Explanation `json:"explanation"`
-	Advice      policy.Advice      `json:"advice"`
+	Explanation policy.Explanation `json:"explanation,omitzero"`
+	Advice      policy.Advice      `json:"advice,omitzero"`
+	// Unanswered says why there is no explanation: what was asked for real cannot be
+	// asked again, as its caller or key is gone.
+	Unanswered string `json:"unanswered,omitempty"`
+	// Differs says that it was decided otherwise when it was asked for real, by
+	// another answer or for another reason.
+	Differs bool `json:"differs,omitempty"`
 	// Unknown is what could not be known, and might change the answer.
 	Unknown []string `json:"unknown,omitempty"`
 }
@@ -71,6 +80,25 @@ type Source interface {
 	Unknown() []string
 }
 
+// OnRecord answers a with what is on record alone, as err keeps it from being put.
+func OnRecord(a Ask, err error) Answer {
+	return Answer{
+		Version: Version, Ask: a, Sentence: a.Principal + ": " + a.Action + " on " + a.Resource + ": " + a.Recorded, Unanswered: err.Error(),
+	}
+}
+
+// Recorded is the Recorded of an Ask that was answered so, for a reason.
+func Recorded(allowed bool, reason string) string {
+	word := "denied"
+	if allowed {
+		word = "allowed"
+	}
+	if reason == "" {
+		return word
+	}
+	return word + ": " + reason
+}
+
 // sessionName is the name of the session as which a role asks.
 const sessionName = "explain"
 
@@ -82,7 +110,7 @@ func Put(ctx context.Context, src Source, a Ask, now time.Time) (Answer, error) 
 	}
 	e := q.Explain()
 	return Answer{
-		Version: Version, Ask: a, Sentence: e.String(), Explanation: e, Advice: q.Advise(),
+		Version: Version, Ask: a, Differs: a.Recorded != "" && a.Recorded != Recorded(e.Decision.Allowed, e.Decision.String()), Sentence: e.String(), Explanation: e, Advice: q.Advise(),
 		Unknown: slices.Concat(a.Unknown, unknown, src.Unknown()),
 	}, nil
 }
@@ -257,15 +285,42 @@ var abroad = func() map[string]bool {
 	return all
 }()
 
+// Allowed is the answer, as it is now or, where it is not known, as it was.
+func (a Answer) Allowed() bool {
+	if a.Unanswered != "" {
+		return strings.HasPrefix(a.Ask.Recorded, "allowed")
+	}
+	return a.Explanation.Decision.Allowed
+}
+
+// then are lines about why it was decided as it is on record.
+func (a *Ask) then() string {
+	if a.Then == nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, line := range a.Then.Lines() {
+		b.WriteString("  " + line + "\n")
+	}
+	return b.String()
+}
+
 // Text is the answer for a terminal: the sentence, the tree, what is not known,
 // and what would have to change.
 func (a Answer) Text() string {
 	var b strings.Builder
+	if a.Unanswered != "" {
+		return a.Sentence + ".\nOn record: " + a.Ask.Recorded + ".\n" + a.Ask.then() + "It cannot be asked again: " + a.Unanswered + ".\n"
+	}
 	b.WriteString(a.Sentence + ".\n")
 	if was := a.Ask.Recorded; was != "" {
 		b.WriteString("On record: " + was + ".\n")
-		if strings.HasPrefix(was, "denied") == a.Explanation.Decision.Allowed {
-			b.WriteString("The answer differs: what it depends on has changed since, or is not known (see below).\n")
+		b.WriteString(a.Ask.then())
+		switch denied := strings.HasPrefix(was, "denied"); {
+		case a.Differs && denied == a.Explanation.Decision.Allowed:
+			b.WriteString("The answer differs now: what it depends on has changed since, or is not known (see below).\n")
+		case a.Differs:
+			b.WriteString("The reason differs now: what it depends on has changed since, or is not known (see below).\n")
 		}
 	}
 	b.WriteString("\n" + a.Explanation.Tree())

@@ -147,7 +147,8 @@ func (v *View) decide(ctx context.Context, q *policy.Question, t *target, a ask)
 	}
 	e := audit.Event{
 		ID: t.event, Time: q.Now, Caller: v.caller, Action: q.Action, Resource: q.Resource,
-		Owner: q.Owner, Allowed: d.Allowed, Reason: d.String(), EncryptionContext: a.encryption,
+		Owner: q.Owner, Allowed: d.Allowed, Reason: d.String(), Explanation: q.Summary(d),
+		EncryptionContext: a.encryption,
 	}
 	if t.ref.Account != "" {
 		e.Owner = t.ref.Account // whoever's policies decided

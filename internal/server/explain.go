@@ -85,7 +85,7 @@ func Asks(e *audit.Entry) []inquiry.Ask {
 		}
 		a := inquiry.Ask{
 			Principal: e.Identity.ARN, Action: d.Action, Resource: d.Resource, Context: eventContext(e, d.Action),
-			Recorded: strings.TrimSpace(d.Decision + ": " + d.Reason),
+			Recorded: inquiry.Recorded(d.Decision == "allowed", d.Reason),
 			Unknown: []string{
 				"the policies as they were at " + e.Time.UTC().Format(time.RFC3339) + ": they are read as they are now",
 				"which of the request's parameters were condition keys, where the log does not have them; and whether it came over TLS, which is taken for granted",
@@ -93,6 +93,9 @@ func Asks(e *audit.Entry) []inquiry.Ask {
 		}
 		if a.Resource == "" {
 			a.Resource = "*"
+		}
+		if then, ok := policy.ReadSummary(d.Explanation); ok {
+			a.Then = &then
 		}
 		if e.Identity.Type == "AssumedRole" {
 			a.Unknown = append(a.Unknown, "the session's own policies and tags: the log does not have them")

@@ -143,7 +143,10 @@ func (v *View) authorize(ctx context.Context, q policy.Question) error {
 		return fmt.Errorf("authorize %s: %w", q.Action, err)
 	}
 	d := q.Decide()
-	if err := v.record(q.Action, q.Resource, q.Owner, d.Allowed, d.String()); err != nil {
+	err := v.put(audit.Event{
+		Action: q.Action, Resource: q.Resource, Owner: q.Owner, Allowed: d.Allowed, Reason: d.String(), Explanation: q.Summary(d),
+	})
+	if err != nil {
 		return err
 	}
 	if !d.Allowed && v.caller.Kind.Outside() {
@@ -164,11 +167,14 @@ func (v *View) free(action string) error {
 }
 
 func (v *View) record(action, resource string, owner cloud.AccountID, allowed bool, reason string) error {
-	err := v.Audit.Record(audit.Event{
-		Time: v.Now(), Caller: v.caller, Action: action, Resource: resource, Owner: owner, Allowed: allowed, Reason: reason,
-	})
-	if err != nil {
-		return fmt.Errorf("audit %s: %w", action, err)
+	return v.put(audit.Event{Action: action, Resource: resource, Owner: owner, Allowed: allowed, Reason: reason})
+}
+
+// put puts what the caller does now on record.
+func (v *View) put(e audit.Event) error {
+	e.Time, e.Caller = v.Now(), v.caller
+	if err := v.Audit.Record(e); err != nil {
+		return fmt.Errorf("audit %s: %w", e.Action, err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -138,7 +139,7 @@ func recordOf(e *audit.Entry, account cloud.AccountID) record {
 		r.SourceIPAddress, r.UserAgent = via, via
 	}
 	if shared == "" && len(e.Decisions) > 0 {
-		r.AdditionalEventData = &additional{e.Decisions}
+		r.AdditionalEventData = &additional{unexplained(e.Decisions)}
 	}
 	for _, d := range e.Resources() {
 		if d.Owner != account && d.Decision == "denied" && !bytes.Contains(e.Parameters, []byte(d.Resource)) {
@@ -236,4 +237,14 @@ func nameOf(r resource) string {
 		return a.Resource[i+1:]
 	}
 	return r.ARN
+}
+
+// unexplained are decisions without what the operator alone may know of them: the
+// conditions of policies that are not the account's, such as its organization's.
+func unexplained(all []audit.Decision) []audit.Decision {
+	out := slices.Clone(all)
+	for i := range out {
+		out[i].Explanation = nil
+	}
+	return out
 }

@@ -106,7 +106,7 @@ func (v *View) authorize(ctx context.Context, action string) error {
 	}
 	d := q.Decide()
 	err := v.Log.Record(audit.Event{
-		Time: q.Now, Caller: v.caller, Action: action, Resource: "*", Owner: q.Owner, Allowed: d.Allowed, Reason: d.String(),
+		Time: q.Now, Caller: v.caller, Action: action, Resource: "*", Owner: q.Owner, Allowed: d.Allowed, Reason: d.String(), Explanation: q.Summary(d),
 	})
 	if err != nil {
 		return fmt.Errorf("audit %s: %w", action, err)

@@ -154,6 +154,16 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// What policies and request were compared is the operator's to see: the policies
+// may be an organization's.
+func TestRecordsSayNothingOfOthersPolicies(t *testing.T) {
+	w, ann := newWorld(t), user(accountA, "ann")
+	w.record(audit.Event{ID: "e-1", Time: now, Caller: ann, Action: "kms:ListKeys", Resource: "*", Owner: accountA, Reason: "denied", Explanation: []byte(`{"sentence":"hidden"}`)})
+	if got := w.records(ann); len(got) != 1 || strings.Contains(got[0], "hidden") || !strings.Contains(got[0], `"reason":"denied"`) {
+		t.Errorf("%s", got)
+	}
+}
+
 // Events older than 90 days are not found, though they are on record.
 func TestHistoryEnds(t *testing.T) {
 	w := newWorld(t)
