@@ -199,6 +199,7 @@ func (r *request) decide(action string, stands bool, on resource) error {
 	}
 	err := r.Audit.Record(audit.Event{
 		Time: q.Now, Caller: r.caller, Action: action, Resource: on.arn, Owner: q.Owner, Allowed: allowed, Reason: reason,
+		Explanation: q.Summary(d),
 	})
 	switch {
 	case err != nil:
