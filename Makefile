@@ -3,7 +3,7 @@ SHELL      := /bin/bash
 GO         ?= go
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS    := -X main.version=$(VERSION)
-FUZZTIME   ?= 5s
+FUZZTIME   ?= 2s
 GOLANGCI   := .tools/golangci-lint-v2.15.0
 MODELS     ?= ../shared/models
 export GOFLAGS := -buildvcs=false
@@ -48,7 +48,7 @@ $(GOLANGCI):
 	@GOBIN=$(CURDIR)/.tools $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 	@mv .tools/golangci-lint $@
 
-fuzz: ## run every fuzz target for a while (FUZZTIME=5s)
+fuzz: ## run every fuzz target for a while (FUZZTIME=2s)
 	@scripts/fuzz $(FUZZTIME)
 
 generated: ## check that generated files are up to date (MODELS=folder of the API models)
