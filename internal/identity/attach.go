@@ -10,10 +10,7 @@ import (
 )
 
 // maxAttached is how many managed policies an entity may have, and the limit's name.
-var maxAttached = map[Kind]struct {
-	max  int
-	name string
-}{
+var maxAttached = map[Kind]limit{
 	User:  {10, "PoliciesPerUser"},
 	Role:  {10, "PoliciesPerRole"},
 	Group: {10, "PoliciesPerGroup"},
@@ -34,8 +31,8 @@ func (v *View) attach(ctx context.Context, action string, k Kind, name, arn stri
 			return err
 		}
 		l := Link{Source: e.ID, Use: Attached, Target: arn}
-		if limit := maxAttached[k]; len(have) >= limit.max && !slices.Contains(have, l) {
-			return limitExceeded("Cannot exceed quota for %s: %d", limit.name, limit.max)
+		if most := maxAttached[k]; len(have) >= most.max && !slices.Contains(have, l) {
+			return limitExceeded("Cannot exceed quota for %s: %d", most.name, most.max)
 		}
 		return r.AddLink(e.Account, l)
 	})

@@ -100,7 +100,7 @@ func otpauth(a Account, d device, seed string) string {
 // DeleteVirtualMFADevice removes a device that is nobody's.
 func (v *View) DeleteVirtualMFADevice(ctx context.Context, in *iam.DeleteVirtualMFADeviceInput) (*iam.DeleteVirtualMFADeviceOutput, error) {
 	return &iam.DeleteVirtualMFADeviceOutput{}, v.change(ctx, func(r *request) error {
-		i, err := r.device("iam:DeleteVirtualMFADevice", *in.SerialNumber, nil)
+		_, i, err := r.device("iam:DeleteVirtualMFADevice", *in.SerialNumber, nil)
 		if err != nil {
 			return err
 		}
@@ -112,8 +112,13 @@ func (v *View) DeleteVirtualMFADevice(ctx context.Context, in *iam.DeleteVirtual
 }
 
 // device is the device with a serial number if the caller may do action to it.
-func (r *request) device(action, serial string, add more) (Item, error) {
-	return r.item(action, DeviceItem, serial, serial, noDevice(serial), add)
+func (r *request) device(action, serial string, add more) (device, Item, error) {
+	i, err := r.item(action, DeviceItem, serial, serial, noDevice(serial), add)
+	if err != nil {
+		return device{}, i, err
+	}
+	d, err := body[device](i)
+	return d, i, err
 }
 
 // deviceOwner is the user called name, or the caller without a name, if the caller
@@ -357,26 +362,4 @@ func (s *Service) shows(tx Tx, i Item, code string) (bool, error) {
 func hasDevice(tx Tx, user string) (bool, error) {
 	all, err := tx.ItemsOf(user, DeviceItem)
 	return len(all) > 0, err
-}
-
-// TagMFADevice adds tags to a device, or replaces their values.
-func (v *View) TagMFADevice(ctx context.Context, in *iam.TagMFADeviceInput) (*iam.TagMFADeviceOutput, error) {
-	return &iam.TagMFADeviceOutput{}, v.tagItem(ctx, in.Tags, func(r *request, add more) (Item, error) {
-		return r.device("iam:TagMFADevice", *in.SerialNumber, add)
-	})
-}
-
-// UntagMFADevice removes tags from a device.
-func (v *View) UntagMFADevice(ctx context.Context, in *iam.UntagMFADeviceInput) (*iam.UntagMFADeviceOutput, error) {
-	return &iam.UntagMFADeviceOutput{}, v.untagItem(ctx, in.TagKeys, func(r *request, add more) (Item, error) {
-		return r.device("iam:UntagMFADevice", *in.SerialNumber, add)
-	})
-}
-
-// ListMFADeviceTags lists the tags of a device by key.
-func (v *View) ListMFADeviceTags(ctx context.Context, in *iam.ListMFADeviceTagsInput) (*iam.ListMFADeviceTagsOutput, error) {
-	tags, next, err := v.tagsOfItem(ctx, in.Marker, in.MaxItems, func(r *request, add more) (Item, error) {
-		return r.device("iam:ListMFADeviceTags", *in.SerialNumber, add)
-	})
-	return &iam.ListMFADeviceTagsOutput{Tags: tags, Marker: next, IsTruncated: next != nil}, err
 }

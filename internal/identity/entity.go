@@ -11,10 +11,7 @@ import (
 )
 
 // quota is how many entities of a kind an account may have, and the limit's name.
-var quota = map[Kind]struct {
-	max  int
-	name string
-}{
+var quota = map[Kind]limit{
 	User:  {5000, "UsersPerAccount"},
 	Role:  {1000, "RolesPerAccount"},
 	Group: {300, "GroupsPerAccount"},
@@ -86,6 +83,9 @@ func (r *request) add(action string, e Entity, boundary string) (Entity, error) 
 	on := resource{arn: e.ARN(), context: with("iam:PermissionsBoundary", boundary)(asked(nil, e.Tags))}
 	if err := r.authorize(action, on); err != nil {
 		return Entity{}, err
+	}
+	if e.Kind == Role && strings.HasPrefix(e.Path, linkedPrefix) {
+		return Entity{}, invalidInput("The path %s is reserved for service-linked roles.", e.Path)
 	}
 	if err := r.room(e.Kind); err != nil {
 		return Entity{}, err

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"borealis/internal/cloud"
@@ -76,6 +77,30 @@ func addItem(tx Tx, i Item, v any) error {
 		return err
 	}
 	return tx.AddItem(i)
+}
+
+// A limit is how many of something there may be, and what IAM calls the quota.
+type limit struct {
+	max  int
+	name string
+}
+
+// addCounted keeps one more item of the caller's account, which may have as many of
+// its kind as the limit says. The error is exists if there is one with its id.
+func (r *request) addCounted(i Item, v any, most limit, exists error) error {
+	i.Account = r.caller.Account
+	all, err := r.Items(i.Account, i.Kind)
+	if err != nil {
+		return err
+	}
+	if len(all) >= most.max {
+		return limitExceeded("Cannot exceed quota for %s: %d", most.name, most.max)
+	}
+	err = addItem(r, i, v)
+	if errors.Is(err, cloud.ErrExists) {
+		return exists
+	}
+	return err
 }
 
 // putItem keeps v in place of what the item was.

@@ -35,8 +35,11 @@ var linkedServices = map[string]struct {
 	"spot.amazonaws.com":                 {"AWSServiceRoleForEC2Spot", false},
 }
 
+// linkedPrefix is where service-linked roles are, and no others.
+const linkedPrefix = "/aws-service-role/"
+
 // linkedPath is where the roles of a service are.
-func linkedPath(service string) string { return "/aws-service-role/" + service + "/" }
+func linkedPath(service string) string { return linkedPrefix + service + "/" }
 
 // linkedTrust lets a service, and nobody else, assume its role.
 const linkedTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":[%q]},"Action":["sts:AssumeRole"]}]}`

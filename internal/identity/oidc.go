@@ -102,18 +102,8 @@ func (v *View) CreateOpenIDConnectProvider(ctx context.Context, in *iam.CreateOp
 		if err := checkOIDC(p); err != nil {
 			return err
 		}
-		all, err := r.Items(r.caller.Account, OIDCItem)
-		if err != nil {
-			return err
-		}
-		if len(all) >= maxOIDC {
-			return limitExceeded("Cannot exceed quota for OpenIdConnectProvidersPerAccount: %d", maxOIDC)
-		}
-		err = addItem(r, Item{Account: r.caller.Account, Kind: OIDCItem, ID: arn}, p)
-		if errors.Is(err, cloud.ErrExists) {
-			return alreadyExists("Provider with url %s already exists.", *in.Url)
-		}
-		return err
+		return r.addCounted(Item{Kind: OIDCItem, ID: arn}, p, limit{maxOIDC, "OpenIdConnectProvidersPerAccount"},
+			alreadyExists("Provider with url %s already exists.", *in.Url))
 	})
 }
 
@@ -201,34 +191,5 @@ func (v *View) UpdateOpenIDConnectProviderThumbprint(ctx context.Context, in *ia
 
 // DeleteOpenIDConnectProvider removes a provider. Who trusts it trusts nobody then.
 func (v *View) DeleteOpenIDConnectProvider(ctx context.Context, in *iam.DeleteOpenIDConnectProviderInput) (*iam.DeleteOpenIDConnectProviderOutput, error) {
-	return &iam.DeleteOpenIDConnectProviderOutput{}, v.change(ctx, func(r *request) error {
-		_, i, err := r.oidc("iam:DeleteOpenIDConnectProvider", *in.OpenIDConnectProviderArn, nil)
-		if err != nil {
-			return err
-		}
-		return r.DeleteItem(i.Account, i.Kind, i.ID)
-	})
-}
-
-// TagOpenIDConnectProvider adds tags to a provider, or replaces their values.
-func (v *View) TagOpenIDConnectProvider(ctx context.Context, in *iam.TagOpenIDConnectProviderInput) (*iam.TagOpenIDConnectProviderOutput, error) {
-	return &iam.TagOpenIDConnectProviderOutput{}, v.tagItem(ctx, in.Tags, oidcFinder("iam:TagOpenIDConnectProvider", *in.OpenIDConnectProviderArn))
-}
-
-// UntagOpenIDConnectProvider removes tags from a provider.
-func (v *View) UntagOpenIDConnectProvider(ctx context.Context, in *iam.UntagOpenIDConnectProviderInput) (*iam.UntagOpenIDConnectProviderOutput, error) {
-	return &iam.UntagOpenIDConnectProviderOutput{}, v.untagItem(ctx, in.TagKeys, oidcFinder("iam:UntagOpenIDConnectProvider", *in.OpenIDConnectProviderArn))
-}
-
-// ListOpenIDConnectProviderTags lists the tags of a provider by key.
-func (v *View) ListOpenIDConnectProviderTags(ctx context.Context, in *iam.ListOpenIDConnectProviderTagsInput) (*iam.ListOpenIDConnectProviderTagsOutput, error) {
-	tags, next, err := v.tagsOfItem(ctx, in.Marker, in.MaxItems, oidcFinder("iam:ListOpenIDConnectProviderTags", *in.OpenIDConnectProviderArn))
-	return &iam.ListOpenIDConnectProviderTagsOutput{Tags: tags, Marker: next, IsTruncated: next != nil}, err
-}
-
-func oidcFinder(action, arn string) finder {
-	return func(r *request, add more) (Item, error) {
-		_, i, err := r.oidc(action, arn, add)
-		return i, err
-	}
+	return &iam.DeleteOpenIDConnectProviderOutput{}, v.deleteItem(ctx, by((*request).oidc, "iam:DeleteOpenIDConnectProvider", *in.OpenIDConnectProviderArn))
 }

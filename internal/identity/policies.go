@@ -111,6 +111,16 @@ func (r *request) managedPolicy(p ManagedPolicy) (*types.Policy, error) {
 	}, err
 }
 
+// wholePolicy is p with what lists leave out.
+func (r *request) wholePolicy(p ManagedPolicy) (*types.Policy, error) {
+	said, err := r.managedPolicy(p)
+	said.Tags = awsTags(p.Tags)
+	if p.Description != "" {
+		said.Description = &p.Description
+	}
+	return said, err
+}
+
 // CreatePolicy makes a managed policy with one version.
 func (v *View) CreatePolicy(ctx context.Context, in *iam.CreatePolicyInput) (*iam.CreatePolicyOutput, error) {
 	tags, err := newTags(in.Tags)
@@ -138,14 +148,8 @@ func (v *View) CreatePolicy(ctx context.Context, in *iam.CreatePolicyInput) (*ia
 		if err := r.addPolicy(p); err != nil {
 			return err
 		}
-		if out.Policy, err = r.managedPolicy(p); err != nil {
-			return err
-		}
-		out.Policy.Tags = awsTags(p.Tags)
-		if p.Description != "" {
-			out.Policy.Description = &p.Description
-		}
-		return nil
+		out.Policy, err = r.wholePolicy(p)
+		return err
 	})
 }
 
@@ -180,14 +184,8 @@ func (v *View) GetPolicy(ctx context.Context, in *iam.GetPolicyInput) (*iam.GetP
 		if err != nil {
 			return err
 		}
-		if out.Policy, err = r.managedPolicy(p); err != nil {
-			return err
-		}
-		out.Policy.Tags = awsTags(p.Tags)
-		if p.Description != "" {
-			out.Policy.Description = &p.Description
-		}
-		return nil
+		out.Policy, err = r.wholePolicy(p)
+		return err
 	})
 }
 

@@ -95,17 +95,8 @@ func (v *View) CreateInstanceProfile(ctx context.Context, in *iam.CreateInstance
 		if p.Tags, err = merge(nil, tags); err != nil {
 			return err
 		}
-		all, err := r.Items(r.caller.Account, ProfileItem)
-		if err != nil {
-			return err
-		}
-		if len(all) >= maxProfiles {
-			return limitExceeded("Cannot exceed quota for InstanceProfilesPerAccount: %d", maxProfiles)
-		}
-		err = addItem(r, Item{Account: r.caller.Account, Kind: ProfileItem, ID: profileKey(p)}, p)
-		if errors.Is(err, cloud.ErrExists) {
-			return alreadyExists("Instance Profile %s already exists.", p.Name)
-		}
+		err = r.addCounted(Item{Kind: ProfileItem, ID: profileKey(p)}, p, limit{maxProfiles, "InstanceProfilesPerAccount"},
+			alreadyExists("Instance Profile %s already exists.", p.Name))
 		if err != nil {
 			return err
 		}
@@ -274,27 +265,4 @@ func (v *View) RemoveRoleFromInstanceProfile(ctx context.Context, in *iam.Remove
 		err = r.DeleteLink(Link{Source: e.ID, Use: InProfile, Target: p.ID})
 		return orNoSuch(err, "Role %s in Instance Profile %s cannot be found.", e.Name, p.Name)
 	})
-}
-
-// TagInstanceProfile adds tags to an instance profile, or replaces their values.
-func (v *View) TagInstanceProfile(ctx context.Context, in *iam.TagInstanceProfileInput) (*iam.TagInstanceProfileOutput, error) {
-	return &iam.TagInstanceProfileOutput{}, v.tagItem(ctx, in.Tags, profileFinder("iam:TagInstanceProfile", *in.InstanceProfileName))
-}
-
-// UntagInstanceProfile removes tags from an instance profile.
-func (v *View) UntagInstanceProfile(ctx context.Context, in *iam.UntagInstanceProfileInput) (*iam.UntagInstanceProfileOutput, error) {
-	return &iam.UntagInstanceProfileOutput{}, v.untagItem(ctx, in.TagKeys, profileFinder("iam:UntagInstanceProfile", *in.InstanceProfileName))
-}
-
-// ListInstanceProfileTags lists the tags of an instance profile by key.
-func (v *View) ListInstanceProfileTags(ctx context.Context, in *iam.ListInstanceProfileTagsInput) (*iam.ListInstanceProfileTagsOutput, error) {
-	tags, next, err := v.tagsOfItem(ctx, in.Marker, in.MaxItems, profileFinder("iam:ListInstanceProfileTags", *in.InstanceProfileName))
-	return &iam.ListInstanceProfileTagsOutput{Tags: tags, Marker: next, IsTruncated: next != nil}, err
-}
-
-func profileFinder(action, name string) finder {
-	return func(r *request, add more) (Item, error) {
-		_, i, err := r.profile(action, name, add)
-		return i, err
-	}
 }

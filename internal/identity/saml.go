@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/xml"
-	"errors"
 	"strings"
 	"time"
 
@@ -113,17 +112,8 @@ func (v *View) CreateSAMLProvider(ctx context.Context, in *iam.CreateSAMLProvide
 		if p.Tags, err = merge(nil, tags); err != nil {
 			return err
 		}
-		all, err := r.Items(r.caller.Account, SAMLItem)
-		if err != nil {
-			return err
-		}
-		if len(all) >= maxSAML {
-			return limitExceeded("Cannot exceed quota for SAMLProvidersPerAccount: %d", maxSAML)
-		}
-		err = addItem(r, Item{Account: r.caller.Account, Kind: SAMLItem, ID: arn}, p)
-		if errors.Is(err, cloud.ErrExists) {
-			return alreadyExists("SAMLProvider with name %s already exists.", p.Name)
-		}
+		err = r.addCounted(Item{Kind: SAMLItem, ID: arn}, p, limit{maxSAML, "SAMLProvidersPerAccount"},
+			alreadyExists("SAMLProvider with name %s already exists.", p.Name))
 		if err != nil {
 			return err
 		}
@@ -221,27 +211,4 @@ func (v *View) DeleteSAMLProvider(ctx context.Context, in *iam.DeleteSAMLProvide
 		}
 		return r.DeleteItem(i.Account, i.Kind, i.ID)
 	})
-}
-
-// TagSAMLProvider adds tags to a provider, or replaces their values.
-func (v *View) TagSAMLProvider(ctx context.Context, in *iam.TagSAMLProviderInput) (*iam.TagSAMLProviderOutput, error) {
-	return &iam.TagSAMLProviderOutput{}, v.tagItem(ctx, in.Tags, samlFinder("iam:TagSAMLProvider", *in.SAMLProviderArn))
-}
-
-// UntagSAMLProvider removes tags from a provider.
-func (v *View) UntagSAMLProvider(ctx context.Context, in *iam.UntagSAMLProviderInput) (*iam.UntagSAMLProviderOutput, error) {
-	return &iam.UntagSAMLProviderOutput{}, v.untagItem(ctx, in.TagKeys, samlFinder("iam:UntagSAMLProvider", *in.SAMLProviderArn))
-}
-
-// ListSAMLProviderTags lists the tags of a provider by key.
-func (v *View) ListSAMLProviderTags(ctx context.Context, in *iam.ListSAMLProviderTagsInput) (*iam.ListSAMLProviderTagsOutput, error) {
-	tags, next, err := v.tagsOfItem(ctx, in.Marker, in.MaxItems, samlFinder("iam:ListSAMLProviderTags", *in.SAMLProviderArn))
-	return &iam.ListSAMLProviderTagsOutput{Tags: tags, Marker: next, IsTruncated: next != nil}, err
-}
-
-func samlFinder(action, arn string) finder {
-	return func(r *request, add more) (Item, error) {
-		_, i, err := r.saml(action, arn, add)
-		return i, err
-	}
 }

@@ -149,22 +149,13 @@ func (v *View) UploadServerCertificate(ctx context.Context, in *iam.UploadServer
 
 // addServerCert keeps a new certificate, its key sealed.
 func (r *request) addServerCert(c serverCert, key string) error {
-	all, err := r.Items(r.caller.Account, ServerCertItem)
-	if err != nil {
-		return err
-	}
-	if len(all) >= maxServerCerts {
-		return limitExceeded("Cannot exceed quota for ServerCertificatesPerAccount: %d", maxServerCerts)
-	}
 	i := Item{Account: r.caller.Account, Kind: ServerCertItem, ID: strings.ToLower(c.Name)}
+	var err error
 	if i.Sealed, err = r.Sealer.Seal([]byte(key), serverCertContext(i, c)); err != nil {
 		return fmt.Errorf("seal private key of server certificate %s: %w", c.Name, err)
 	}
-	err = addItem(r, i, c)
-	if errors.Is(err, cloud.ErrExists) {
-		return alreadyExists("The Server Certificate with name %s already exists.", c.Name)
-	}
-	return err
+	return r.addCounted(i, c, limit{maxServerCerts, "ServerCertificatesPerAccount"},
+		alreadyExists("The Server Certificate with name %s already exists.", c.Name))
 }
 
 // serverCertContext binds a private key to its certificate, whatever its name is.
@@ -270,28 +261,5 @@ func (v *View) UpdateServerCertificate(ctx context.Context, in *iam.UpdateServer
 
 // DeleteServerCertificate removes a certificate and its key.
 func (v *View) DeleteServerCertificate(ctx context.Context, in *iam.DeleteServerCertificateInput) (*iam.DeleteServerCertificateOutput, error) {
-	return &iam.DeleteServerCertificateOutput{}, v.deleteItem(ctx, serverCertFinder("iam:DeleteServerCertificate", *in.ServerCertificateName))
-}
-
-// TagServerCertificate adds tags to a certificate, or replaces their values.
-func (v *View) TagServerCertificate(ctx context.Context, in *iam.TagServerCertificateInput) (*iam.TagServerCertificateOutput, error) {
-	return &iam.TagServerCertificateOutput{}, v.tagItem(ctx, in.Tags, serverCertFinder("iam:TagServerCertificate", *in.ServerCertificateName))
-}
-
-// UntagServerCertificate removes tags from a certificate.
-func (v *View) UntagServerCertificate(ctx context.Context, in *iam.UntagServerCertificateInput) (*iam.UntagServerCertificateOutput, error) {
-	return &iam.UntagServerCertificateOutput{}, v.untagItem(ctx, in.TagKeys, serverCertFinder("iam:UntagServerCertificate", *in.ServerCertificateName))
-}
-
-// ListServerCertificateTags lists the tags of a certificate by key.
-func (v *View) ListServerCertificateTags(ctx context.Context, in *iam.ListServerCertificateTagsInput) (*iam.ListServerCertificateTagsOutput, error) {
-	tags, next, err := v.tagsOfItem(ctx, in.Marker, in.MaxItems, serverCertFinder("iam:ListServerCertificateTags", *in.ServerCertificateName))
-	return &iam.ListServerCertificateTagsOutput{Tags: tags, Marker: next, IsTruncated: next != nil}, err
-}
-
-func serverCertFinder(action, name string) finder {
-	return func(r *request, add more) (Item, error) {
-		_, i, err := r.serverCert(action, name, add)
-		return i, err
-	}
+	return &iam.DeleteServerCertificateOutput{}, v.deleteItem(ctx, by((*request).serverCert, "iam:DeleteServerCertificate", *in.ServerCertificateName))
 }
