@@ -204,6 +204,9 @@ func (g *Gateway) run(w http.ResponseWriter, r *http.Request, x *exchange) (any,
 		return nil, s.wire.NotImplemented(op)
 	}
 	if s.wire.Name == "iam" {
+		if x.call.Caller.Kind == cloud.FederatedUser { // IAM does not know them
+			return nil, &sigv4.Error{Kind: sigv4.ErrUnknown}
+		}
 		// IAM is one for all Regions, and is at home in this one, however a client
 		// with an endpoint of its own was told to sign.
 		x.call.Caller.Region = "us-east-1"

@@ -62,7 +62,7 @@ func (p principals) OIDC(ctx context.Context, arn string) (sessions.OIDCProvider
 // SAML is an identity provider of IAM's.
 func (p principals) SAML(ctx context.Context, arn string) (sessions.SAMLProvider, error) {
 	s, err := p.SAMLProvider(ctx, arn)
-	return sessions.SAMLProvider{Name: s.Name, Metadata: s.Metadata, ValidUntil: s.ValidUntil}, err
+	return sessions.SAMLProvider{Name: s.Name, Metadata: s.Metadata, ValidUntil: s.ValidUntil, OnlyEncrypted: s.Encryption == "Required"}, err
 }
 
 // uses is the audit log for the gateway: it tells IAM of every call who made it.

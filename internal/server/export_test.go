@@ -29,3 +29,6 @@ func (s *Server) SweepAt(ctx context.Context, now time.Time) { s.sweepOnce(ctx, 
 // ForgetRoots forgets the root keys that were replaced, which a new process would
 // not know either.
 func (s *Server) ForgetRoots() { s.roots.Drop(s.roots.Older()...) }
+
+// DialIssuer is how OpenID Connect providers are reached.
+var DialIssuer = dialIssuer

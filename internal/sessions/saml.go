@@ -101,6 +101,9 @@ func (v *View) assertion(ctx context.Context, role Role, in *sts.AssumeRoleWithS
 	if err != nil {
 		return a, fmt.Errorf("identity provider %s: %w", *in.PrincipalArn, err)
 	}
+	if p.OnlyEncrypted {
+		return a, unverifiedSAML(federation.ErrEncrypted)
+	}
 	text, err := base64.StdEncoding.DecodeString(*in.SAMLAssertion)
 	if err != nil {
 		return a, invalidToken("Invalid base64 SAMLResponse")

@@ -63,6 +63,8 @@ type SAMLProvider struct {
 	Name       string
 	Metadata   string
 	ValidUntil time.Time
+	// OnlyEncrypted says that assertions which are not encrypted are refused.
+	OnlyEncrypted bool
 }
 
 // Issuers knows the keys of OpenID Connect providers. It may be used concurrently.

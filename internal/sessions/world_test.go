@@ -78,7 +78,7 @@ func (p principals) OIDC(ctx context.Context, arn string) (sessions.OIDCProvider
 
 func (p principals) SAML(ctx context.Context, arn string) (sessions.SAMLProvider, error) {
 	s, err := p.SAMLProvider(ctx, arn)
-	return sessions.SAMLProvider{Name: s.Name, Metadata: s.Metadata, ValidUntil: s.ValidUntil}, err
+	return sessions.SAMLProvider{Name: s.Name, Metadata: s.Metadata, ValidUntil: s.ValidUntil, OnlyEncrypted: s.Encryption == "Required"}, err
 }
 
 // A world is a session service beside a real identity service, with two accounts.
