@@ -90,7 +90,11 @@ func (v *volumeBench) running(ctx context.Context, work func() error) error {
 	if _, err := command(ctx, "sync", "-f", v.data); err != nil {
 		return err
 	}
-	time.Sleep(3 * time.Second) // longer than the engine wants files to have rested
+	select {
+	case <-time.After(3 * time.Second): // longer than the engine wants files to have rested
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	size, err := sizeOf(v.data)
 	v.size = size
 	return err
@@ -216,7 +220,7 @@ func (v *volumeBench) bare(dir string, n int) {
 	wg.Wait()
 	loop := time.Since(began)
 	data := make([]byte, 8<<20)
-	rand.NewChaCha8([32]byte{}).Read(data) // never fails
+	_, _ = rand.NewChaCha8([32]byte{}).Read(data) // never fails
 	began = time.Now()
 	f, err := os.Create(filepath.Join(dir, "bare"))
 	for left := n; left > 0 && err == nil; left -= len(data) {

@@ -146,7 +146,31 @@ func big(w *disasterWorld) {
 	w.files["big"] = files
 }
 
+// pages is a volume of which write changes a few pages.
+func pages(w *disasterWorld) {
+	w.refs["pages"], _ = write(w.t, w.e, named(ann, "pages"), paged(700, 40))
+	w.files["pages"] = paged(700, 40)
+}
+
+// patched is one of which a block is patched, and is what copy copies.
+func patched(w *disasterWorld) {
+	pages(w)
+	files := changePages(paged(700, 40), 1, 4, 21)
+	w.refs["big"], _ = write(w.t, w.e, named(ann, "big"), files)
+	w.files["big"] = files
+}
+
 var operations = []operation{
+	{name: "write pages", first: pages, run: func(w *disasterWorld) error {
+		spec, files := named(ann, "new"), changePages(paged(700, 40), 2, 3, 30, 38)
+		info, err := tryWrite(w.t, w.e, spec, files)
+		if err == nil {
+			w.refs["new"], w.files["new"] = spec.Ref(info.Digest), files
+		}
+		return err
+	}},
+	{name: "copy patched", first: patched, run: func(w *disasterWorld) error { return w.copy(named(bob, "copy")) }},
+	{name: "delete the parent", first: patched, gone: "pages", run: func(w *disasterWorld) error { return w.e.Delete(w.t.Context(), "pages") }},
 	{name: "write", run: func(w *disasterWorld) error { return w.write("new", 106) }},
 	{name: "copy", first: big, run: func(w *disasterWorld) error { return w.copy(named(bob, "copy")) }},
 	{name: "copy within", first: big, run: func(w *disasterWorld) error { return w.copy(named(ann, "copy")) }},

@@ -13,10 +13,11 @@ import (
 // keep nothing between calls, and their tables are large.
 //
 // The fastest level: slower levels gain a few per cent on pages of a database. No
-// checksum: the tag and the hash of the block say more.
+// checksum: the tag and the hash of the block say more. Literals are entropy coded
+// where nothing repeats too: what would not gain by it does not come here.
 var compressor = sync.OnceValue(func() *zstd.Encoder {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)),
-		zstd.WithWindowSize(BlockSize), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
+		zstd.WithWindowSize(BlockSize), zstd.WithEncoderCRC(false), zstd.WithAllLitEntropyCompression(true), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		panic("volume: zstd refuses constant options: " + err.Error())
 	}
