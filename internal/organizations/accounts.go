@@ -1,8 +1,8 @@
 package organizations
 
 import (
+	"cmp"
 	"context"
-	"errors"
 
 	"github.com/aws/aws-sdk-go-v2/service/organizations"
 	"github.com/aws/aws-sdk-go-v2/service/organizations/types"
@@ -55,7 +55,7 @@ func (v *View) ListAccounts(ctx context.Context, in *organizations.ListAccountsI
 	return out, v.read(ctx, func(r *request) error {
 		p, bad := newPage("accounts", in.NextToken, in.MaxResults)
 		if err := r.authorize("organizations:ListAccounts", delegate); err != nil || bad != nil {
-			return errors.Join(err, bad)
+			return cmp.Or(err, bad)
 		}
 		all, err := r.Nodes(r.org.ID, Account, "", p.after, p.limit+1)
 		if err != nil {

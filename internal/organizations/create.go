@@ -1,6 +1,7 @@
 package organizations
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -94,7 +95,7 @@ func (v *View) CreateAccount(ctx context.Context, in *organizations.CreateAccoun
 	err := v.change(ctx, func(r *request) error {
 		tags, bad := newTags(in.Tags)
 		if err := r.authorizeNew("organizations:CreateAccount", management, tags, resource{arn: "*", context: asked(nil, tags)}); err != nil || bad != nil {
-			return errors.Join(err, bad)
+			return cmp.Or(err, bad)
 		}
 		count, err := r.CountNodes(r.org.ID, Account)
 		if err != nil {
@@ -159,7 +160,7 @@ func (v *View) ListCreateAccountStatus(ctx context.Context, in *organizations.Li
 	return out, v.read(ctx, func(r *request) error {
 		p, bad := newPage("requests", in.NextToken, in.MaxResults)
 		if err := r.authorize("organizations:ListCreateAccountStatus", delegate); err != nil || bad != nil {
-			return errors.Join(err, bad)
+			return cmp.Or(err, bad)
 		}
 		all, err := r.Items(r.org.ID, RequestItem, p.after, p.limit+1)
 		if err != nil {

@@ -1,6 +1,7 @@
 package organizations
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -119,10 +120,13 @@ func (v *View) InviteAccountToOrganization(ctx context.Context, in *organization
 	out := &organizations.InviteAccountToOrganizationOutput{}
 	return out, v.change(ctx, func(r *request) error {
 		tags, bad := newTags(in.Tags)
-		on := resource{arn: r.org.arnOf(string(account)), context: asked(nil, tags)}
+		on := resource{arn: "*", context: asked(nil, tags)}
+		if in.Target.Type == types.HandshakePartyTypeAccount {
+			on.arn = r.org.arnOf(*in.Target.Id)
+		}
 		err := r.authorizeNew("organizations:InviteAccountToOrganization", management, tags, on)
 		if err != nil || bad != nil || nobody != nil {
-			return errors.Join(err, bad, nobody)
+			return cmp.Or(err, bad, nobody)
 		}
 		if err := r.free(account); err != nil {
 			return err
@@ -259,15 +263,12 @@ func (r *request) seen(action, id string) (invitation, error) {
 // AcceptHandshake makes the caller's account a member of the organization that
 // has invited it.
 func (v *View) AcceptHandshake(ctx context.Context, in *organizations.AcceptHandshakeInput) (*organizations.AcceptHandshakeOutput, error) {
-	who, err := v.Accounts.Member(ctx, v.caller.Account)
-	if err != nil {
-		return nil, err
-	}
+	who, unknown := v.Accounts.Member(ctx, v.caller.Account)
 	out := &organizations.AcceptHandshakeOutput{}
 	return out, v.change(ctx, func(r *request) error {
 		x, err := r.answer(*in.HandshakeId, answering{"organizations:AcceptHandshake", types.HandshakeStateAccepted, false})
-		if err != nil {
-			return err
+		if err != nil || unknown != nil {
+			return cmp.Or(err, unknown)
 		}
 		count, err := r.CountNodes(x.org.ID, Account)
 		switch {
@@ -332,7 +333,7 @@ func (v *View) ListHandshakesForAccount(ctx context.Context, in *organizations.L
 	return out, v.read(ctx, func(r *request) (err error) {
 		p, bad := newPage("handshakes of account", in.NextToken, in.MaxResults)
 		if err := r.authorize("organizations:ListHandshakesForAccount", anybody); err != nil || bad != nil {
-			return errors.Join(err, bad)
+			return cmp.Or(err, bad)
 		}
 		all, err := r.ItemsOf(r.caller.Account, HandshakeItem, p.after, p.limit+1)
 		if err != nil {
@@ -349,7 +350,7 @@ func (v *View) ListHandshakesForOrganization(ctx context.Context, in *organizati
 	return out, v.read(ctx, func(r *request) (err error) {
 		p, bad := newPage("handshakes of organization", in.NextToken, in.MaxResults)
 		if err := r.authorize("organizations:ListHandshakesForOrganization", delegate); err != nil || bad != nil {
-			return errors.Join(err, bad)
+			return cmp.Or(err, bad)
 		}
 		all, err := r.Items(r.org.ID, HandshakeItem, p.after, p.limit+1)
 		if err != nil {

@@ -1,6 +1,7 @@
 package organizations
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -54,14 +55,11 @@ func (o Organization) root(n Node) types.Root {
 
 // CreateOrganization makes an organization that the caller's account manages.
 func (v *View) CreateOrganization(ctx context.Context, in *organizations.CreateOrganizationInput) (*organizations.CreateOrganizationOutput, error) {
-	who, err := v.Accounts.Member(ctx, v.caller.Account)
-	if err != nil {
-		return nil, err
-	}
+	who, unknown := v.Accounts.Member(ctx, v.caller.Account)
 	out := &organizations.CreateOrganizationOutput{}
 	return out, v.change(ctx, func(r *request) error {
-		if err := r.authorize("organizations:CreateOrganization", anybody); err != nil {
-			return err
+		if err := r.authorize("organizations:CreateOrganization", anybody); err != nil || unknown != nil {
+			return cmp.Or(err, unknown)
 		}
 		if r.org.ID != "" {
 			return &types.AlreadyInOrganizationException{Message: new("The AWS account is already a member of an organization.")}
@@ -178,7 +176,7 @@ func (v *View) ListRoots(ctx context.Context, in *organizations.ListRootsInput) 
 	return out, v.read(ctx, func(r *request) error {
 		p, bad := newPage("roots", in.NextToken, in.MaxResults)
 		if err := r.authorize("organizations:ListRoots", delegate); err != nil || bad != nil {
-			return errors.Join(err, bad)
+			return cmp.Or(err, bad)
 		}
 		all, err := r.Nodes(r.org.ID, Root, "", p.after, p.limit+1)
 		all, out.NextToken = cut(p, all, nodeID)

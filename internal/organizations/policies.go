@@ -1,6 +1,7 @@
 package organizations
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -89,7 +90,7 @@ func (v *View) CreatePolicy(ctx context.Context, in *organizations.CreatePolicyI
 		// There is no ARN yet.
 		on := resource{arn: "*", context: with(asked(nil, tags), "organizations:PolicyType", string(in.Type))}
 		if err := r.authorizeNew("organizations:CreatePolicy", management, tags, on); err != nil || bad != nil {
-			return errors.Join(err, bad)
+			return cmp.Or(err, bad)
 		}
 		if _, served := rules[p.Type]; !served || !r.org.AllFeatures {
 			return unavailable()
@@ -171,7 +172,7 @@ func (v *View) ListPolicies(ctx context.Context, in *organizations.ListPoliciesI
 		p, bad := newPage("policies "+string(in.Filter), in.NextToken, in.MaxResults)
 		on := resource{arn: "*", context: with(nil, "organizations:PolicyType", string(in.Filter))}
 		if err := r.authorize("organizations:ListPolicies", delegate, on); err != nil || bad != nil {
-			return errors.Join(err, bad)
+			return cmp.Or(err, bad)
 		}
 		all, err := r.PoliciesOf(r.org.ID, PolicyType(in.Filter), p.after, p.limit+1)
 		// AWS's own come first: their ids begin with a capital.
@@ -273,7 +274,7 @@ func (v *View) ListPoliciesForTarget(ctx context.Context, in *organizations.List
 		err = r.authorize("organizations:ListPoliciesForTarget", delegate, on)
 		switch {
 		case err != nil || bad != nil:
-			return errors.Join(err, bad)
+			return cmp.Or(err, bad)
 		case n.ID == "":
 			return noTarget()
 		}
@@ -301,7 +302,7 @@ func (v *View) ListTargetsForPolicy(ctx context.Context, in *organizations.ListT
 		page, bad := newPage("targets "+*in.PolicyId, in.NextToken, in.MaxResults)
 		p, err := r.policy("organizations:ListTargetsForPolicy", delegate, *in.PolicyId)
 		if err != nil || bad != nil {
-			return errors.Join(err, bad)
+			return cmp.Or(err, bad)
 		}
 		all, err := r.TargetsOf(r.org.ID, p.ID, page.after, page.limit+1)
 		if err != nil {

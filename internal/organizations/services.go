@@ -1,8 +1,8 @@
 package organizations
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"regexp"
 	"strings"
 
@@ -37,7 +37,7 @@ func (v *View) EnableAWSServiceAccess(ctx context.Context, in *organizations.Ena
 		service := *in.ServicePrincipal
 		err := r.authorize("organizations:EnableAWSServiceAccess", management, about("*", service))
 		if bad := unrecognized(service); err != nil || bad != nil {
-			return errors.Join(err, bad)
+			return cmp.Or(err, bad)
 		}
 		err = addItem(r, Item{Organization: r.org.ID, Kind: ServiceItem, ID: service}, grant{service, r.Now().UTC()})
 		return or(err, cloud.ErrExists, nil)
@@ -50,7 +50,7 @@ func (v *View) DisableAWSServiceAccess(ctx context.Context, in *organizations.Di
 		service := *in.ServicePrincipal
 		err := r.authorize("organizations:DisableAWSServiceAccess", management, about("*", service))
 		if bad := unrecognized(service); err != nil || bad != nil {
-			return errors.Join(err, bad)
+			return cmp.Or(err, bad)
 		}
 		return or(r.DeleteItem(r.org.ID, ServiceItem, service), cloud.ErrNotFound, nil)
 	})
@@ -62,7 +62,7 @@ func (v *View) ListAWSServiceAccessForOrganization(ctx context.Context, in *orga
 	return out, v.read(ctx, func(r *request) error {
 		p, bad := newPage("services", in.NextToken, in.MaxResults)
 		if err := r.authorize("organizations:ListAWSServiceAccessForOrganization", delegate); err != nil || bad != nil {
-			return errors.Join(err, bad)
+			return cmp.Or(err, bad)
 		}
 		all, err := r.Items(r.org.ID, ServiceItem, p.after, p.limit+1)
 		if err != nil {
@@ -151,7 +151,7 @@ func (v *View) ListDelegatedAdministrators(ctx context.Context, in *organization
 		}
 		p, bad := newPage("administrators "+service, in.NextToken, in.MaxResults)
 		if err := r.authorize("organizations:ListDelegatedAdministrators", delegate, about("*", service)); err != nil || bad != nil {
-			return errors.Join(err, bad)
+			return cmp.Or(err, bad)
 		}
 		all, err := r.Items(r.org.ID, DelegationItem, p.after, p.limit+1)
 		if err != nil {
@@ -197,7 +197,7 @@ func (v *View) ListDelegatedServicesForAccount(ctx context.Context, in *organiza
 		p, bad := newPage("delegated "+*in.AccountId, in.NextToken, in.MaxResults)
 		n, err := r.delegated("organizations:ListDelegatedServicesForAccount", delegate, *in.AccountId, "")
 		if err != nil || bad != nil {
-			return errors.Join(err, bad)
+			return cmp.Or(err, bad)
 		}
 		all, err := r.ItemsOf(cloud.AccountID(n.ID), DelegationItem, p.after, p.limit+1)
 		if err != nil {

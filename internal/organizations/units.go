@@ -1,8 +1,8 @@
 package organizations
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/organizations"
@@ -214,7 +214,7 @@ func (v *View) ListParents(ctx context.Context, in *organizations.ListParentsInp
 		err = r.authorize("organizations:ListParents", delegate, on)
 		switch {
 		case err != nil || bad != nil:
-			return errors.Join(err, bad)
+			return cmp.Or(err, bad)
 		case n.Parent == "":
 			return noChild()
 		case n.Parent > p.after:
