@@ -114,7 +114,7 @@ func (v *View) CreateAccount(ctx context.Context, in *organizations.CreateAccoun
 		}
 		i := Item{Organization: r.org.ID, Kind: RequestItem, ID: "car-" + random(32)}
 		out.CreateAccountStatus = c.status(i.ID)
-		if err := addItem(r, i.pending(), struct{}{}); err != nil {
+		if err := addItem(r, i.pending(), c.Requested); err != nil {
 			return err
 		}
 		return addItem(r, i, c)
@@ -200,7 +200,9 @@ func (s *Service) Run(ctx context.Context) error {
 	return nil
 }
 
-// finish makes all accounts that are not made yet, one after the other.
+// finish makes all accounts that are not made yet, one after the other in the
+// order of their requests, until one fails: of two with the same address the first
+// has it.
 func (s *Service) finish(ctx context.Context) error {
 	var all []Item
 	for after, more := "", true; more; {
@@ -217,13 +219,21 @@ func (s *Service) finish(ctx context.Context) error {
 			after = some[len(some)-1].ID
 		}
 	}
-	var errs []error
+	requested := map[string]time.Time{}
+	for _, i := range all {
+		at, err := body[time.Time](i)
+		if err != nil {
+			return err
+		}
+		requested[i.ID] = at
+	}
+	slices.SortFunc(all, func(a, b Item) int { return requested[a.ID].Compare(requested[b.ID]) })
 	for _, i := range all {
 		if err := s.make(ctx, i); err != nil {
-			errs = append(errs, fmt.Errorf("request %s: %w", i.ID, err))
+			return fmt.Errorf("request %s: %w", i.ID, err)
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // make makes the account that is asked for beside i. Its steps may be
@@ -243,7 +253,7 @@ func (s *Service) make(ctx context.Context, i Item) error {
 		if err != nil {
 			return err
 		}
-		if taken {
+		if taken && c.Account == "" {
 			c.Failure = types.CreateAccountFailureReasonEmailAlreadyExists
 		}
 		o, err = tx.Organization(i.Organization)
@@ -253,7 +263,6 @@ func (s *Service) make(ctx context.Context, i Item) error {
 	case err != nil:
 		return err
 	case c.Failure != "":
-		c.Account = ""
 		return s.conclude(ctx, i, c)
 	}
 	if err := s.account(ctx, o, i, &c); err != nil {

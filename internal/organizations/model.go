@@ -146,7 +146,7 @@ type ItemKind string
 // The kinds of item.
 const (
 	RequestItem    ItemKind = "request"    // to make an account: a creation
-	PendingItem    ItemKind = "pending"    // beside a request that is not finished: nothing
+	PendingItem    ItemKind = "pending"    // beside a request that is not finished: when it was made
 	HandshakeItem  ItemKind = "handshake"  // an invitation
 	ServiceItem    ItemKind = "service"    // a service that has access: a grant
 	DelegationItem ItemKind = "delegation" // an account that administers for a service: a grant
