@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"regexp"
 	"slices"
@@ -98,7 +99,9 @@ func render(statements []statement) string {
 // A scene is a question in the small language.
 type scene struct {
 	identity, boundary, session, resource []statement
-	question                              policy.Question
+	// What an organization says at its root and at the account; nil where there is none.
+	service, control [][]statement
+	question         policy.Question
 }
 
 func drawScene(t *rapid.T) scene {
@@ -118,6 +121,17 @@ func drawScene(t *rapid.T) scene {
 		return list(false, label)
 	}
 	sc := scene{identity: list(false, "identity"), boundary: maybe("boundary"), session: maybe("session"), resource: list(true, "resource")}
+	if rapid.IntRange(0, 3).Draw(t, "organization") == 0 {
+		everything := statement{Effect: "Allow", Action: []string{"*"}, Resource: []string{"*"}}
+		level := func(resource bool, label string) []statement {
+			if rapid.Bool().Draw(t, "closed "+label) {
+				return list(resource, label)
+			}
+			return append(list(resource, label), everything)
+		}
+		sc.service = [][]statement{level(false, "root"), level(false, "account")}
+		sc.control = [][]statement{list(true, "resources of all"), list(true, "resources")}
+	}
 	sc.question = policy.Question{
 		Caller: rapid.SampledFrom(callers).Draw(t, "caller"), Owner: home, Now: now,
 		Action: rapid.SampledFrom(asked).Draw(t, "action"), Resource: rapid.SampledFrom(targets).Draw(t, "target"),
@@ -154,7 +168,26 @@ func (sc scene) ask(t *rapid.T) policy.Question {
 		q.Identity.Session = []*policy.Policy{mustParse(t, "session", sc.session)}
 	}
 	q.ResourcePolicy = mustParse(t, "key policy", sc.resource)
+	q.ServiceControl.Levels = parseLevels(t, sc.service)
+	q.ResourceControl.Levels = parseLevels(t, sc.control)
 	return q
+}
+
+func parseLevels(t *rapid.T, all [][]statement) (levels []policy.Level) {
+	for i, l := range all {
+		name := fmt.Sprint("level ", i)
+		levels = append(levels, policy.Level{Name: name, Policies: []*policy.Policy{mustParse(t, name, l)}})
+	}
+	return levels
+}
+
+// lists are all lists of statements, in no order that matters.
+func (sc *scene) lists() []*[]statement {
+	all := []*[]statement{&sc.identity, &sc.boundary, &sc.session, &sc.resource}
+	for i := range sc.service {
+		all = append(all, &sc.service[i], &sc.control[i])
+	}
+	return all
 }
 
 // Decide agrees with an evaluator that knows nothing of indexes or order.
@@ -182,7 +215,8 @@ func TestOrderNeverMatters(t *testing.T) {
 		sc := drawScene(t)
 		before := sc.ask(t).Decide()
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
-		for _, l := range [][]statement{sc.identity, sc.boundary, sc.session, sc.resource} {
+		for _, p := range sc.lists() {
+			l := *p
 			r.Shuffle(len(l), func(i, j int) { l[i], l[j] = l[j], l[i] })
 		}
 		after := sc.ask(t).Decide()
@@ -202,11 +236,11 @@ func adding(t *testing.T, effect string, never bool) {
 	rapid.Check(t, func(t *rapid.T) {
 		sc := drawScene(t)
 		before := sc.ask(t).Decide().Allowed
-		where := rapid.SampledFrom([]*[]statement{&sc.identity, &sc.boundary, &sc.session, &sc.resource}).Draw(t, "where")
+		where := rapid.SampledFrom(sc.lists()).Draw(t, "where")
 		if *where == nil {
 			return // a first boundary or session policy takes away: that is what it is for
 		}
-		s := drawStatement(t, where == &sc.resource)
+		s := drawStatement(t, where == &sc.resource || slices.ContainsFunc(sc.control, func(l []statement) bool { return &l[0] == &(*where)[0] }))
 		s.Effect = effect
 		*where = append(*where, s)
 		if after := sc.ask(t).Decide().Allowed; before != after && after == never {
@@ -256,6 +290,14 @@ func (sc scene) reference() bool {
 	}
 	for _, list := range [][]statement{sc.identity, sc.boundary, sc.session, sc.resource} {
 		if matches(list, "Deny") {
+			return false
+		}
+	}
+	if slices.ContainsFunc(sc.control, func(l []statement) bool { return matches(l, "Deny") }) && strings.HasPrefix(q.Action, "kms:") {
+		return false
+	}
+	for _, l := range sc.service {
+		if matches(l, "Deny") || !matches(l, "Allow") {
 			return false
 		}
 	}
