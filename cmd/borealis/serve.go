@@ -90,6 +90,7 @@ func newServe() *cobra.Command {
 	fl.StringToStringVar(&cfg.OIDCIssuers, "oidc-issuer", nil, "`HOST=ADDRESS:PORT` of an OpenID Connect provider that is not at port 443 of a public address")
 	fl.Lookup("oidc-issuer").DefValue = "" // help says nothing of it
 	fl.StringVar(&cfg.OIDCCA, "oidc-ca", "", "`FILE` of the certificates that vouch for OpenID Connect providers (default: the system's)")
+	fl.BoolVar(&cfg.EncodedDenials, "encoded-denials", false, "put a message into denials that DecodeAuthorizationMessage decodes")
 	fl.DurationVar(&cfg.XksTimeout, "xks-timeout", xks.Timeout, "`TIME` that an external key store proxy has for one answer")
 	fl.StringVar(&cfg.HSMModule, "hsm-module", "", "PKCS#11 module, a shared library `FILE`, of CloudHSM key stores (needs a build with -tags pkcs11)")
 	fl.Float64Var(&cfg.KMSRequestRate, "kms-request-rate", 0, "throttle requests to KMS at `FACTOR` times AWS's quotas; 0 does not, 1 does as AWS")

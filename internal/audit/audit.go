@@ -99,6 +99,19 @@ func (c *Call) add(d decision) bool {
 	return true
 }
 
+// Denied is the last decision about the call that was a denial: what was denied,
+// on what, and why; ok is false if there was none.
+func (c *Call) Denied() (action, resource, reason string, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := len(c.decisions) - 1; i >= 0; i-- {
+		if d := &c.decisions[i]; !d.allowed {
+			return d.action, d.resource, d.reason, true
+		}
+	}
+	return "", "", "", false
+}
+
 // finish ends the wait for decisions.
 func (c *Call) finish() []decision {
 	c.mu.Lock()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/smithy-go"
 
+	"borealis/internal/cloud"
 	"borealis/internal/sigv4"
 	"borealis/internal/wire"
 )
@@ -169,5 +170,25 @@ func (x *exchange) word(err error) (int, smithy.APIError) {
 		Code:    code,
 		Message: "The request processing has failed because of an unknown error, exception or failure. Request id: " + x.id,
 		Fault:   smithy.FaultServer,
+	}
+}
+
+// encoded is err with an encoded authorization message, if it is a denial and
+// those have one.
+func (g *Gateway) encoded(x *exchange, err error) error {
+	denial, ok := errors.AsType[smithy.APIError](err)
+	if g.encode == nil || !ok || !errors.Is(err, cloud.ErrDenied) || x.call.Caller.Account == "" {
+		return err
+	}
+	text, failed := g.encode(&x.call)
+	if failed != nil {
+		return failed
+	}
+	if text == "" {
+		return err
+	}
+	return &smithy.GenericAPIError{
+		Code: denial.ErrorCode(), Fault: denial.ErrorFault(),
+		Message: denial.ErrorMessage() + " Encoded authorization failure message: " + text,
 	}
 }

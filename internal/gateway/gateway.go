@@ -43,6 +43,9 @@ type Config struct {
 	Services []Service
 	// Audit gets every call to an operation that is served. Required.
 	Audit Audit
+	// Encode is what a denial says beside its message, for who may read more of it:
+	// an encoded authorization message. Denials have none if it is nil.
+	Encode func(*audit.Call) (string, error)
 	// Now is the clock. time.Now if nil.
 	Now func() time.Time
 	// Log gets one line for every request: at level Error for what the server did
@@ -63,13 +66,14 @@ type Gateway struct {
 	verifier *sigv4.Verifier
 	services map[string]Service
 	audit    Audit
+	encode   func(*audit.Call) (string, error)
 	now      func() time.Time
 	log      *slog.Logger
 }
 
 // New returns a Gateway. It panics if two services have one name.
 func New(cfg Config) *Gateway {
-	g := &Gateway{verifier: sigv4.New(cfg.Credentials), services: map[string]Service{}, audit: cfg.Audit, now: cfg.Now, log: cfg.Log}
+	g := &Gateway{verifier: sigv4.New(cfg.Credentials), services: map[string]Service{}, audit: cfg.Audit, encode: cfg.Encode, now: cfg.Now, log: cfg.Log}
 	for _, s := range cfg.Services {
 		if _, twice := g.services[s.wire.Name]; twice {
 			panic("gateway: two services are called " + s.wire.Name)
@@ -171,7 +175,7 @@ func (g *Gateway) answer(w http.ResponseWriter, r *http.Request, x *exchange) (a
 	}()
 	out, err := g.run(w, r, x)
 	if err != nil {
-		return x.fail(err)
+		return x.fail(g.encoded(x, err))
 	}
 	x.out = out
 	contentType, body, err := x.wire.Encode(x.op, x.id, out)

@@ -99,6 +99,8 @@ type Config struct {
 	// OIDCCA is a file of the certificates that vouch for OpenID Connect providers.
 	// The system's if empty.
 	OIDCCA string
+	// EncodedDenials puts an encoded authorization message into every denial.
+	EncodedDenials bool
 	// HSMModule is the PKCS#11 module of CloudHSM key stores. There can be none if
 	// it is empty, or if the program was built without the tag pkcs11.
 	HSMModule string
@@ -234,7 +236,12 @@ func (s *Server) wire() {
 	}
 	s.orgs = &organizations.Service{Store: s.db.Organizations(), Policies: s.identity, Accounts: members{s.identity}, Audit: s.audit, Now: time.Now, Log: s.cfg.Log}
 	s.identity.Organizations = s.orgs
+	var encode func(*audit.Call) (string, error)
+	if s.cfg.EncodedDenials {
+		encode = sts.Encode
+	}
 	s.gateway = gateway.New(gateway.Config{
+		Encode:      encode,
 		Credentials: credentials{s.identity, sts},
 		Services:    services(s.keys, s.kmsOps(), s.clusters, s.identity, sts, trail.New(s.identity, s.audit, time.Now), s.orgs),
 		Audit:       uses{s.audit, s.identity},

@@ -57,7 +57,7 @@ func TestWebIdentityOverTheWire(t *testing.T) {
 	}
 	s, err := server.Open(t.Context(), server.Config{
 		Data: filepath.Join(dir, "data"), RootKey: filepath.Join(dir, "root.key"), Init: true, Log: slog.New(slog.DiscardHandler),
-		OIDCIssuers: map[string]string{"example.com": idp.Listener.Addr().String()}, OIDCCA: ca,
+		OIDCIssuers: map[string]string{"example.com": idp.Listener.Addr().String()}, OIDCCA: ca, EncodedDenials: true,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -100,6 +100,17 @@ func TestWebIdentityOverTheWire(t *testing.T) {
 	c := out.Credentials
 	_, err = kms.NewFromConfig(client(at, *c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken)).ListKeys(ctx, nil)
 	check("ListKeys", err)
+	_, err = kms.NewFromConfig(client(at, *c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken)).CreateKey(ctx, nil)
+	if err == nil || apiCode(err) != "AccessDeniedException" {
+		t.Fatalf("CreateKey: %v", err)
+	}
+	_, encoded, _ := strings.Cut(err.Error(), " Encoded authorization failure message: ")
+	root := sts.NewFromConfig(client(at, a.AccessKeyID, a.SecretAccessKey, ""))
+	message, err := root.DecodeAuthorizationMessage(ctx, &sts.DecodeAuthorizationMessageInput{EncodedMessage: &encoded})
+	check("DecodeAuthorizationMessage", err)
+	if !strings.Contains(*message.DecodedMessage, `"action":"kms:CreateKey"`) || !strings.Contains(*message.DecodedMessage, *out.AssumedRoleUser.Arn) {
+		t.Errorf("DecodeAuthorizationMessage: %s", *message.DecodedMessage)
+	}
 	in.WebIdentityToken = new(token[:len(token)-4] + "AAAA")
 	if _, err := anonymous.AssumeRoleWithWebIdentity(ctx, in); apiCode(err) != "InvalidIdentityToken" {
 		t.Errorf("a changed token: %v", err)
@@ -115,7 +126,7 @@ func TestWebIdentityOverTheWire(t *testing.T) {
 	_, err = people.CreateUser(ctx, &iam.CreateUserInput{UserName: new("bob")})
 	check("CreateUser", err)
 	all := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`
-	fed, err := sts.NewFromConfig(client(at, a.AccessKeyID, a.SecretAccessKey, "")).GetFederationToken(ctx, &sts.GetFederationTokenInput{Name: new("carl"), Policy: &all})
+	fed, err := root.GetFederationToken(ctx, &sts.GetFederationTokenInput{Name: new("carl"), Policy: &all})
 	check("GetFederationToken", err)
 	c = fed.Credentials
 	carl := client(at, *c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken)

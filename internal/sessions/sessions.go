@@ -128,13 +128,14 @@ func (s *Service) As(c cloud.Caller) *View { return &View{s, c} }
 // Ops are the operations this service answers. An operation that is not here
 // does not exist; one that is here is authorized, audited and tested like the rest.
 var Ops = map[string]api.Op[*View]{
-	"AssumeRole":                api.Bind((*View).AssumeRole),
-	"AssumeRoleWithSAML":        api.BindUnsigned((*View).AssumeRoleWithSAML),
-	"AssumeRoleWithWebIdentity": api.BindUnsigned((*View).AssumeRoleWithWebIdentity),
-	"GetAccessKeyInfo":          api.Bind((*View).GetAccessKeyInfo),
-	"GetCallerIdentity":         api.Bind((*View).GetCallerIdentity),
-	"GetFederationToken":        api.Bind((*View).GetFederationToken),
-	"GetSessionToken":           api.Bind((*View).GetSessionToken),
+	"AssumeRole":                 api.Bind((*View).AssumeRole),
+	"AssumeRoleWithSAML":         api.BindUnsigned((*View).AssumeRoleWithSAML),
+	"AssumeRoleWithWebIdentity":  api.BindUnsigned((*View).AssumeRoleWithWebIdentity),
+	"DecodeAuthorizationMessage": api.Bind((*View).DecodeAuthorizationMessage),
+	"GetAccessKeyInfo":           api.Bind((*View).GetAccessKeyInfo),
+	"GetCallerIdentity":          api.Bind((*View).GetCallerIdentity),
+	"GetFederationToken":         api.Bind((*View).GetFederationToken),
+	"GetSessionToken":            api.Bind((*View).GetSessionToken),
 }
 
 // authorize puts question q to the policies and writes the answer down before

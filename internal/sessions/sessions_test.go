@@ -345,6 +345,8 @@ func TestEveryOpIsAuthorized(t *testing.T) {
 		"AssumeRole":       &sts.AssumeRoleInput{RoleArn: &role, RoleSessionName: new("s1")},
 		"GetAccessKeyInfo": &sts.GetAccessKeyInfoInput{AccessKeyId: &key},
 
+		"DecodeAuthorizationMessage": &sts.DecodeAuthorizationMessageInput{EncodedMessage: new("none")},
+
 		"GetFederationToken":        &sts.GetFederationTokenInput{Name: new("bob")},
 		"AssumeRoleWithWebIdentity": &sts.AssumeRoleWithWebIdentityInput{RoleArn: &role, RoleSessionName: new("s1"), WebIdentityToken: new("none")},
 		"AssumeRoleWithSAML":        &sts.AssumeRoleWithSAMLInput{RoleArn: &role, PrincipalArn: new("arn:aws:iam::111122223333:saml-provider/none"), SAMLAssertion: new("none")},
