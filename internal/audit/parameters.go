@@ -44,6 +44,10 @@ var parameters = lists(map[string]string{
 		ServiceNamespace ServiceNamespaces PolicySourceArn ActionNames ResourceArns`,
 	"sts": `RoleArn RoleSessionName DurationSeconds ExternalId SourceIdentity Tags Key Value TransitiveTagKeys PolicyArns
 		Arn AccessKeyId SerialNumber Name PrincipalArn ProviderId Audience SigningAlgorithm`,
+	// Names and addresses of accounts, and what invitations say, are AWS's to hide too.
+	"organizations": `FeatureSet RootId ParentId ChildId ChildType SourceParentId DestinationParentId OrganizationalUnitId
+		AccountId PolicyId PolicyType TargetId ResourceId HandshakeId CreateAccountRequestId ServicePrincipal Name Description
+		Content Type Filter ActionType Tags Key Value TagKeys RoleName IamUserAccessToBilling States MaxResults`,
 	"cloudtrail": `StartTime EndTime LookupAttributes AttributeKey AttributeValue MaxResults EventCategory`,
 })
 
@@ -60,6 +64,8 @@ var elements = lists(map[string]string{
 	"iam": `AccessKey AccessKeyId User UserName UserId Role RoleName RoleId Group GroupName GroupId Policy PolicyName
 		PolicyId Arn Status LoginProfile PasswordResetRequired InstanceProfile InstanceProfileName InstanceProfileId
 		VirtualMFADevice SerialNumber OpenIDConnectProviderArn SAMLProviderArn DeletionTaskId`,
+	"organizations": `Organization OrganizationalUnit Root Policy PolicySummary Handshake CreateAccountStatus Id Arn
+		FeatureSet MasterAccountId MasterAccountArn PolicyTypes Type Status State Action AccountId FailureReason`,
 	"sts": `AssumedRoleUser AssumedRoleId Arn FederatedUser FederatedUserId SubjectFromWebIdentityToken Audience Provider
 		Issuer NameQualifier Subject SubjectType SourceIdentity`,
 })
