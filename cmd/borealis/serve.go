@@ -31,16 +31,19 @@ beforehand, from a bootstrap file:
   {"accounts": [{"id": "111122223333", "name": "prod",
     "access_key_id": "AKIA and 16 capitals or digits", "secret_access_key": "40 characters"}]}`
 
-// Bounds of what is kept of the audit log.
+// Bounds of what is kept of the audit log, and of a setting in MiB.
 const (
 	maxAuditSize = 64 << 10 // MiB
 	maxAuditKeep = 10_000
+	// maxReadRate is more than any disk gives.
+	maxReadRate = 1 << 20 // MiB a second
 )
 
 func newServe() *cobra.Command {
 	var cfg server.Config
 	var verbose bool
 	var auditSize int64
+	var readRate int64
 	var passphraseFile string
 	c := &cobra.Command{
 		Use:   "serve",
@@ -55,6 +58,10 @@ func newServe() *cobra.Command {
 				return usageErrorf("--audit-size is 1 to %d, and --audit-keep 1 to %d", maxAuditSize, maxAuditKeep)
 			}
 			cfg.AuditSize = auditSize << 20
+			if readRate < 0 || readRate > maxReadRate {
+				return usageErrorf("--snapshot-read-rate is 0 for no bound, or 1 to %d", maxReadRate)
+			}
+			cfg.SnapshotReadRate = readRate << 20
 			if !(cfg.KMSRequestRate >= 0) || math.IsInf(cfg.KMSRequestRate, 0) {
 				return fmt.Errorf("--kms-request-rate %v: give a number that is not negative, such as 1 for AWS's own quotas", cfg.KMSRequestRate)
 			}
@@ -94,6 +101,7 @@ func newServe() *cobra.Command {
 	fl.DurationVar(&cfg.XksTimeout, "xks-timeout", xks.Timeout, "`TIME` that an external key store proxy has for one answer")
 	fl.StringVar(&cfg.HSMModule, "hsm-module", "", "PKCS#11 module, a shared library `FILE`, of CloudHSM key stores (needs a build with -tags pkcs11)")
 	fl.Float64Var(&cfg.KMSRequestRate, "kms-request-rate", 0, "throttle requests to KMS at `FACTOR` times AWS's quotas; 0 does not, 1 does as AWS")
+	fl.Int64Var(&readRate, "snapshot-read-rate", 0, "`MIB` that a snapshot reads of a running cluster in a second at most; 0 for no bound")
 	fl.BoolVarP(&verbose, "verbose", "v", false, "log every request")
 	return c
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -280,7 +281,7 @@ func (v volumes) put(to clusters.VolumeSpec, plain []byte) (clusters.VolumeInfo,
 		return clusters.VolumeInfo{}, err
 	}
 	sealed := a.Seal(nil, make([]byte, a.NonceSize()), plain, []byte(to.Lineage))
-	return clusters.VolumeInfo{Digest: "of " + to.ID, Bytes: int64(len(plain))}, os.WriteFile(v.path("volumes", to.ID), sealed, 0o644)
+	return clusters.VolumeInfo{Digest: "of " + to.ID, Content: fmt.Sprintf("%x", sha256.Sum256(plain)), Bytes: int64(len(plain))}, os.WriteFile(v.path("volumes", to.ID), sealed, 0o644)
 }
 
 func (v volumes) get(from clusters.VolumeRef) ([]byte, error) {

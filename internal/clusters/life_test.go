@@ -13,8 +13,34 @@ import (
 	"borealis/internal/clusters"
 )
 
-// A key that is put out of use during a copy ends it, and the copy says so.
+// A key that is put out of use during a copy, in whatever way, ends it, and the
+// copy says so. Nothing of what was copied is left.
 func TestKeyLostDuringCopy(t *testing.T) {
+	for how, lose := range map[string]func(ann *person, key string){
+		"disabled": func(ann *person, key string) { ann.disable(key) },
+		"pending deletion": func(ann *person, key string) {
+			_, err := ann.kms().ScheduleKeyDeletion(t.Context(), &kms.ScheduleKeyDeletionInput{KeyId: &key})
+			ann.may("delete the key", err)
+		},
+		"grant revoked": func(ann *person, key string) {
+			out, err := ann.kms().ListGrants(t.Context(), &kms.ListGrantsInput{KeyId: &key})
+			ann.may("list grants", err)
+			for _, g := range out.Grants {
+				_, err := ann.kms().RevokeGrant(t.Context(), &kms.RevokeGrantInput{KeyId: &key, GrantId: g.GrantId})
+				ann.may("revoke the grant", err)
+			}
+		},
+		"denied by the key policy": func(ann *person, key string) {
+			ann.may("deny", ann.putPolicy(key, `{"Version":"2012-10-17","Statement":[
+				{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"kms:*","Resource":"*"},
+				{"Effect":"Deny","Principal":"*","Action":"kms:Decrypt","Resource":"*"}]}`))
+		},
+	} {
+		t.Run(how, func(t *testing.T) { keyLostDuringCopy(t, lose) })
+	}
+}
+
+func keyLostDuringCopy(t *testing.T, lose func(ann *person, key string)) {
 	w := newWorld(t)
 	ann := w.person(home, "ann", everything)
 	key := ann.key("")
@@ -26,11 +52,14 @@ func TestKeyLostDuringCopy(t *testing.T) {
 	if p := *ann.describeSnapshot("mine").PercentProgress; p != 75 {
 		t.Errorf("three of four bytes done are %d%%", p)
 	}
-	ann.disable(key)
+	lose(ann, key)
 	w.settle()
-	ann.describeSnapshot("mine").is(t, "failed")
+	mine := ann.describeSnapshot("mine")
+	mine.is(t, "failed")
+	if got := rootOf(mine.TagList); got != "" {
+		t.Errorf("what failed has content root %q", got)
+	}
 	w.reasonOf("mine", "a KMS key cannot be used: "+key)
-	ann.enable(key)
 	if n := ann.grants(key); n != 0 {
 		t.Errorf("%d grants left", n)
 	}
@@ -38,6 +67,26 @@ func TestKeyLostDuringCopy(t *testing.T) {
 	ann.mayNot("copy what failed", "InvalidDBClusterSnapshotStateFault", ann.copy("mine", "other", key))
 	ann.may("delete what failed", ann.deleteSnapshot("mine"))
 	w.settle()
+	w.clean()
+}
+
+// A grant outlives the statement of the key policy that it was got by, and the copy
+// that runs under it goes on.
+func TestKeyPolicyNarrowedDuringCopy(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person(home, "ann", everything)
+	bob := w.person(abroad, "bob", everything)
+	key := ann.key(sharedKeyPolicy(home, abroad, "kms:DescribeKey", "kms:CreateGrant"))
+	ann.cluster("shop", func(in *rds.CreateDBClusterInput) { in.KmsKeyId = &key })
+	ann.snapshot("nightly", "shop")
+	ann.may("share", ann.share("nightly", string(abroad)))
+	held := w.disk.holds("Copy")
+	bob.may("begin to copy", bob.copy(ann.arn("nightly"), "mine", bob.key("")))
+	<-held.here
+	ann.may("take bob out of the policy", ann.putPolicy(key, sharedKeyPolicy(home, far, "kms:DescribeKey")))
+	held.answer <- nil
+	w.settle()
+	bob.describeSnapshot("mine").is(t, "available")
 	w.clean()
 }
 

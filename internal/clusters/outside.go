@@ -117,7 +117,11 @@ type VolumeRef struct {
 // VolumeInfo describes a volume that was made.
 type VolumeInfo struct {
 	Digest string // of the volume's manifest: it authenticates everything in it
-	Bytes  int64  // the size of the data, as the engine has it
+	// Content is a hash of the data, in hexadecimal digits, that depends on no key
+	// and on nothing of how it is stored: a copy has its source's. "" for volumes
+	// made before there was one.
+	Content string
+	Bytes   int64 // the size of the data, as the engine has it
 }
 
 // Progress is told how many bytes of how many are done. It may be called often

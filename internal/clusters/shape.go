@@ -78,7 +78,7 @@ func (v *View) shapeOf(s Snapshot) *types.DBClusterSnapshot {
 		KmsKeyId: orNil(s.KeyARN), LicenseModel: new(license), MasterUsername: &s.Master, PercentProgress: new(v.percent(s)),
 		Port: &s.Port, PreferredBackupWindow: orNil(s.Window), SnapshotCreateTime: &s.Created, SnapshotType: new(v.kindOf(s)),
 		SourceDBClusterSnapshotArn: orNil(s.SourceID), Status: new(string(s.Status)), StorageEncrypted: new(s.KeyARN != ""),
-		StorageEncryptionType: encryption(s.KeyARN), StorageType: orNil(s.StorageType), TagList: shapeTags(s.Tags),
+		StorageEncryptionType: encryption(s.KeyARN), StorageType: orNil(s.StorageType), TagList: shapeTags(s.shownTags()),
 	}
 	if s.Account != v.caller.Account {
 		out.DBClusterSnapshotIdentifier, out.TagList = out.DBClusterSnapshotArn, shapeTags(nil)

@@ -40,6 +40,19 @@ func reservedTag(key string) bool {
 	return strings.HasPrefix(key, "aws:") || strings.HasPrefix(key, "rds:")
 }
 
+// contentRoot is the key of the tag that this server itself puts on snapshots:
+// the hash of what they hold. Nobody else can, for the prefix is reserved, on AWS
+// as it is here.
+const contentRoot = "rds:borealis-content-root"
+
+// shownTags are the tags that the owner of s sees: its own, and the content root.
+func (s Snapshot) shownTags() []Tag {
+	if s.Volume.Content == "" {
+		return s.Tags
+	}
+	return append(slices.Clone(s.Tags), Tag{contentRoot, s.Volume.Content})
+}
+
 func tooManyTags() error { return invalidValue("A resource cannot have more than %d tags.", maxTags) }
 
 // AddTagsToResource puts tags on a cluster, an instance or a cluster snapshot.
@@ -95,7 +108,12 @@ func (v *View) retag(ctx context.Context, tx Tx, name *string, r request, change
 	case instanceType:
 		return retagRow(ctx, v, tx.Instances(), arn, r, noInstance(id), change, func(i *Instance) *[]Tag { return &i.Tags })
 	case snapshotType:
-		return retagRow(ctx, v, tx.Snapshots(), arn, r, noSnapshot(id), change, func(s *Snapshot) *[]Tag { return &s.Tags })
+		var of *Snapshot
+		_, err := retagRow(ctx, v, tx.Snapshots(), arn, r, noSnapshot(id), change, func(s *Snapshot) *[]Tag { of = s; return &s.Tags })
+		if err != nil {
+			return nil, err
+		}
+		return of.shownTags(), nil
 	}
 	return nil, invalidValue("Invalid resource name: %s", value(name))
 }

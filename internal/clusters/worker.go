@@ -22,7 +22,10 @@ type state struct {
 	returning map[string]bool                    // clusters whose engine is being brought back
 }
 
-type progress struct{ done, total int64 }
+type progress struct {
+	done, total int64
+	percent     int32 // the most that was ever said of it
+}
 
 func (s *Service) live() *state {
 	s.once.Do(func() {
@@ -47,11 +50,7 @@ func (st *state) returns(cluster string) bool {
 func (st *state) percent(subject string) int32 {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	p := st.moved[subject]
-	if p.total <= 0 {
-		return 0
-	}
-	return min(99, int32(float64(p.done)/float64(p.total)*100))
+	return st.moved[subject].percent
 }
 
 func (s *Service) log() *slog.Logger {
@@ -329,10 +328,16 @@ func (s *Service) keyCheck() time.Duration {
 	return s.KeyCheck
 }
 
-// report notes how far the work on subject is.
+// report notes how far the work on subject is. What it says in per cent never
+// falls, although there may turn out to be more to do, and an operation that was
+// cut short does some things again.
 func (s *Service) report(subject string, done, total int64) {
 	st := s.live()
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.moved[subject] = progress{done, total}
+	p := progress{done, total, st.moved[subject].percent}
+	if total > 0 {
+		p.percent = max(p.percent, min(99, int32(float64(done)/float64(total)*100)))
+	}
+	st.moved[subject] = p
 }

@@ -119,8 +119,9 @@ func (e engines) List(context.Context) ([]string, error) { return e.IDs() }
 // volumeKeeper joins volumes and engines: it takes the one from the other and
 // back.
 type volumeKeeper struct {
-	volumes *volume.Engine
-	engines *postgres.Engines
+	volumes  *volume.Engine
+	engines  *postgres.Engines
+	readRate int64 // bytes in a second that a snapshot reads at most; 0 for no bound
 }
 
 // notWrapped stands in the header of a volume of a cluster without StorageEncrypted,
@@ -158,12 +159,12 @@ func info(i volume.Info, err error) (clusters.VolumeInfo, error) {
 	if err != nil {
 		return clusters.VolumeInfo{}, err
 	}
-	return clusters.VolumeInfo{Digest: i.Digest.String(), Bytes: i.Bytes}, nil
+	return clusters.VolumeInfo{Digest: i.Digest.String(), Content: i.Content.String(), Bytes: i.Bytes}, nil
 }
 
 // Take stores a backup of a running engine as a volume.
 func (k volumeKeeper) Take(ctx context.Context, engine string, to clusters.VolumeSpec, p clusters.Progress) (clusters.VolumeInfo, error) {
-	w, err := k.volumes.Create(ctx, spec(to), volume.CreateOptions{Progress: volume.Progress(p)})
+	w, err := k.volumes.Create(ctx, spec(to), volume.CreateOptions{ReadRate: k.readRate, Progress: volume.Progress(p)})
 	if err != nil {
 		return clusters.VolumeInfo{}, err
 	}

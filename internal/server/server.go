@@ -107,6 +107,10 @@ type Config struct {
 	// KMSRequestRate is at how many times AWS's quotas requests to KMS are
 	// throttled. Not at all if it is zero.
 	KMSRequestRate float64
+	// SnapshotReadRate is the most bytes that one snapshot reads from a cluster's
+	// files in a second, so that the cluster has the rest of the disk. There is no
+	// bound if it is zero.
+	SnapshotReadRate int64
 	// Log gets what operators should know. slog.Default() if nil.
 	Log *slog.Logger
 }
@@ -231,7 +235,7 @@ func (s *Server) wire() {
 	s.clusters = &clusters.Service{
 		Store: s.db.Clusters(), Policies: s.identity, Audit: s.audit,
 		Keys:    func(c cloud.Caller) clusters.Keys { return s.keys.As(c) },
-		Engines: engines{s.engines}, Volumes: volumeKeeper{s.volumes, s.engines},
+		Engines: engines{s.engines}, Volumes: volumeKeeper{s.volumes, s.engines, s.cfg.SnapshotReadRate},
 		Now: time.Now, Log: s.cfg.Log, LateShareRefusal: s.cfg.LateShareRefusal,
 	}
 	s.orgs = &organizations.Service{Store: s.db.Organizations(), Policies: s.identity, Accounts: members{s.identity}, Audit: s.audit, Now: time.Now, Log: s.cfg.Log}
