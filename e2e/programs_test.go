@@ -89,6 +89,7 @@ func TestPrograms(t *testing.T) {
 	t.Run("SOPS", c.sops)
 	t.Run("cosign", c.cosign)
 	t.Run("boto3", c.boto3)
+	t.Run("boto3 and the AWS CLI with IAM", c.people)
 }
 
 // A cast is who tries a program.
@@ -243,6 +244,22 @@ func (c *cast) boto3(t *testing.T) {
 	}
 	script := ok(filepath.Abs("programs/boto.py"))(t)
 	if said := strings.TrimSpace(string(c.ann.as(t).does(nil, python, script, local.Region, accountA))); said != "well" {
+		t.Error(said)
+	}
+}
+
+// people manages users, roles and policies, with the AWS CLI too where it is installed.
+func (c *cast) people(t *testing.T) {
+	python := program(t, "python3")
+	if err := exec.CommandContext(t.Context(), python, "-c", "import boto3").Run(); err != nil {
+		t.Skip("SKIPPED: boto3 is not installed, so it is not tried with IAM")
+	}
+	aws, err := exec.LookPath("aws")
+	if err != nil {
+		aws = ""
+	}
+	script := ok(filepath.Abs("programs/boto_iam.py"))(t)
+	if said := strings.TrimSpace(string(c.ann.as(t).does(nil, python, script, accountA, aws))); said != "well" {
 		t.Error(said)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"borealis/internal/cloud"
 )
@@ -207,6 +208,19 @@ func (v *View) DeleteAccountAlias(ctx context.Context, in *iam.DeleteAccountAlia
 	})
 }
 
+// SetSecurityTokenServicePreferences says which tokens the global endpoint gives out.
+// Here all are good in every Region.
+func (v *View) SetSecurityTokenServicePreferences(ctx context.Context, in *iam.SetSecurityTokenServicePreferencesInput) (*iam.SetSecurityTokenServicePreferencesOutput, error) {
+	return &iam.SetSecurityTokenServicePreferencesOutput{}, v.change(ctx, func(r *request) error {
+		a, err := r.own("iam:SetSecurityTokenServicePreferences")
+		if err != nil {
+			return err
+		}
+		a.AnyRegion = in.GlobalEndpointTokenVersion == types.GlobalEndpointTokenVersionV2Token
+		return r.PutAccount(a)
+	})
+}
+
 // GetAccountSummary counts what there is in the account, and says its quotas.
 func (v *View) GetAccountSummary(ctx context.Context, _ *iam.GetAccountSummaryInput) (*iam.GetAccountSummaryOutput, error) {
 	out := &iam.GetAccountSummaryOutput{}
@@ -216,7 +230,14 @@ func (v *View) GetAccountSummary(ctx context.Context, _ *iam.GetAccountSummaryIn
 			return err
 		}
 		out.SummaryMap, err = r.summary(a.ID)
-		return err
+		if err != nil {
+			return err
+		}
+		out.SummaryMap["GlobalEndpointTokenVersion"] = 1
+		if a.AnyRegion {
+			out.SummaryMap["GlobalEndpointTokenVersion"] = 2
+		}
+		return nil
 	})
 }
 
@@ -226,7 +247,7 @@ func (r *request) summary(a cloud.AccountID) (map[string]int32, error) {
 		"VersionsPerPolicyQuota": maxVersions, "AssumeRolePolicySizeQuota": maxTrust,
 		"UserPolicySizeQuota": int32(maxInline[User]), "RolePolicySizeQuota": int32(maxInline[Role]), "GroupPolicySizeQuota": int32(maxInline[Group]),
 		"AttachedPoliciesPerUserQuota": int32(maxAttached[User].max), "AttachedPoliciesPerRoleQuota": int32(maxAttached[Role].max), "AttachedPoliciesPerGroupQuota": int32(maxAttached[Group].max),
-		"AccountSigningCertificatesPresent": 0, "AccountPasswordPresent": 0, "AccountMFAEnabled": 0, "GlobalEndpointTokenVersion": 1,
+		"AccountSigningCertificatesPresent": 0, "AccountPasswordPresent": 0, "AccountMFAEnabled": 0,
 		"GroupsPerUserQuota": maxGroups, "InstanceProfilesQuota": maxProfiles, "PolicyVersionsInUseQuota": 10000,
 		"ServerCertificates": 0, "ServerCertificatesQuota": maxServerCerts, "SigningCertificatesPerUserQuota": int32(signingCerts.max), "AccountAccessKeysPresent": 0,
 		"UsersQuota": int32(quota[User].max), "RolesQuota": int32(quota[Role].max), "GroupsQuota": int32(quota[Group].max),

@@ -20,6 +20,8 @@ type Account struct {
 	// asked for it.
 	Email   string `json:",omitempty"`
 	Request string `json:",omitempty"`
+	// AnyRegion says that tokens of the global endpoint are to be good in every Region.
+	AnyRegion bool `json:",omitempty"`
 }
 
 // A Kind is what sort of entity something is, as ARNs and messages say it.

@@ -126,6 +126,7 @@ var Ops = map[string]api.Op[*View]{
 	"ResetServiceSpecificCredential":            api.Bind((*View).ResetServiceSpecificCredential),
 	"ResyncMFADevice":                           api.Bind((*View).ResyncMFADevice),
 	"SetDefaultPolicyVersion":                   api.Bind((*View).SetDefaultPolicyVersion),
+	"SetSecurityTokenServicePreferences":        api.Bind((*View).SetSecurityTokenServicePreferences),
 	"SimulateCustomPolicy":                      api.Bind((*View).SimulateCustomPolicy),
 	"SimulatePrincipalPolicy":                   api.Bind((*View).SimulatePrincipalPolicy),
 	"TagInstanceProfile":                        api.Bind((*View).TagInstanceProfile),
