@@ -136,8 +136,15 @@ func TestWebIdentityOverTheWire(t *testing.T) {
 		t.Errorf("IAM as a federated user: %v", err)
 	}
 
+	check("Close", s.Close()) // then all of the log is in its file
 	text, err := os.ReadFile(filepath.Join(dir, "data", "audit", "decisions.jsonl"))
-	if err == nil && (strings.Contains(string(text), token) || strings.Contains(string(text), *c.SessionToken)) {
+	check("ReadFile", err)
+	for _, want := range []string{`"type":"WebIdentityUser","principalId":"arn:aws:iam::111122223333:oidc-provider/example.com:c:ann"`, `"type":"Unknown"`, `"type":"FederatedUser"`} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the audit log has no %s", want)
+		}
+	}
+	if strings.Contains(string(text), token) || strings.Contains(string(text), *c.SessionToken) {
 		t.Error("a token is in the audit log")
 	}
 }

@@ -62,7 +62,7 @@ func (s *strangers) take(v *View) (*semaphore.Weighted, bool) {
 // named puts c on record as who makes its call.
 func named(c cloud.Caller) {
 	if call, ok := c.Call.(*audit.Call); ok {
-		c.Call = nil
+		c.Call, c.ARN = nil, "" // it has none that AWS would know
 		call.Caller = c
 	}
 }
