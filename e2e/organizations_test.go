@@ -165,19 +165,19 @@ func organizationsCLI(t *testing.T, s *local.Server, member string) {
 		}
 	}
 	var accounts struct {
-		Accounts []struct{ Id, Arn, Email, Name, Status, JoinedMethod string }
+		Accounts []struct{ ID, Arn, Email, Name, Status, JoinedMethod string }
 	}
 	run(&accounts, "list-accounts", "--page-size", "1")
 	found := false
 	for _, a := range accounts.Accounts {
-		found = found || a.Id == member && a.Email == "carl@example.com" && a.Status == "ACTIVE" && a.JoinedMethod == "CREATED"
+		found = found || a.ID == member && a.Email == "carl@example.com" && a.Status == "ACTIVE" && a.JoinedMethod == "CREATED"
 	}
 	if len(accounts.Accounts) != 2 || !found {
 		t.Errorf("accounts %+v", accounts.Accounts)
 	}
-	var policies struct{ Policies []struct{ Id string } }
+	var policies struct{ Policies []struct{ ID string } }
 	run(&policies, "list-policies", "--filter", "SERVICE_CONTROL_POLICY")
-	if len(policies.Policies) != 4 || policies.Policies[0].Id != "p-FullAWSAccess" {
+	if len(policies.Policies) != 4 || policies.Policies[0].ID != "p-FullAWSAccess" {
 		t.Errorf("policies %+v", policies.Policies)
 	}
 }
