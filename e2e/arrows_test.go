@@ -34,6 +34,8 @@ var arrows = map[string]string{
 	"internal/volume/disk":         "cloud volume durable",
 	"internal/volume/s3":           "cloud volume",
 	"internal/volume/s3/s3test":    "",
+	"internal/volume/cache":        "volume",
+	"internal/volume/scrub":        "cloud durable volume",
 	"internal/volume/volumetest":   "cloud volume",
 	"internal/postgres":            "cloud durable",
 	"internal/postgres/enginetest": "postgres",

@@ -131,7 +131,7 @@ func newRoot() *cobra.Command {
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
-	root.AddCommand(newShare(), newServe(), newAccount(), newAudit(), newExplain(), newSeal(), newCompletion(), newVersion())
+	root.AddCommand(newShare(), newServe(), newAccount(), newAudit(), newExplain(), newSeal(), newVolume(), newCompletion(), newVersion())
 	return group(root)
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,16 +26,26 @@ The root key seals every secret in the data directory. Keep a copy of it apart f
 copies of the data: whoever has both can read everything, and without it nobody can
 read anything. "borealis seal" shows how it is kept, and replaces it.
 
+Snapshots are kept in the data directory, or in a bucket of any S3 server:
+
+  --volumes "s3://BUCKET/PREFIX?endpoint=URL&region=REGION&path-style=true&profile=NAME"
+
+Everything after the prefix may be left out; credentials and settings are then found like
+those of the AWS CLI. The place is remembered, belongs to this data directory for ever, and
+is used by one server at a time.
+
 Accounts are made with "borealis account create", or, with access keys chosen
 beforehand, from a bootstrap file:
 
   {"accounts": [{"id": "111122223333", "name": "prod",
     "access_key_id": "AKIA and 16 capitals or digits", "secret_access_key": "40 characters"}]}`
 
-// Bounds of what is kept of the audit log, and of a setting in MiB.
+// Bounds of what is kept of the audit log and of snapshots beside S3, and of
+// settings in MiB.
 const (
-	maxAuditSize = 64 << 10 // MiB
-	maxAuditKeep = 10_000
+	maxVolumesCache = 64 << 20 // MiB
+	maxAuditSize    = 64 << 10 // MiB
+	maxAuditKeep    = 10_000
 	// maxReadRate is more than any disk gives.
 	maxReadRate = 1 << 20 // MiB a second
 )
@@ -42,8 +53,7 @@ const (
 func newServe() *cobra.Command {
 	var cfg server.Config
 	var verbose bool
-	var auditSize int64
-	var readRate int64
+	var auditSize, readRate, volumesCache, scrubRate int64
 	var passphraseFile string
 	c := &cobra.Command{
 		Use:   "serve",
@@ -62,6 +72,14 @@ func newServe() *cobra.Command {
 				return usageErrorf("--snapshot-read-rate is 0 for no bound, or 1 to %d", maxReadRate)
 			}
 			cfg.SnapshotReadRate = readRate << 20
+			if volumesCache < 0 || volumesCache > maxVolumesCache {
+				return usageErrorf("--volumes-cache is 0 to %d", maxVolumesCache)
+			}
+			cfg.VolumesCache = volumesCache << 20
+			if scrubRate < 0 || scrubRate > maxReadRate || cfg.ScrubEvery < 0 {
+				return usageErrorf("--scrub-rate is 0 to %d, and --scrub-every is not negative", maxReadRate)
+			}
+			cfg.ScrubRate = scrubRate << 20
 			if !(cfg.KMSRequestRate >= 0) || math.IsInf(cfg.KMSRequestRate, 0) {
 				return fmt.Errorf("--kms-request-rate %v: give a number that is not negative, such as 1 for AWS's own quotas", cfg.KMSRequestRate)
 			}
@@ -83,6 +101,11 @@ func newServe() *cobra.Command {
 	fl.StringVar(&cfg.RootKeyWrap, "root-key-wrap", "none", "how a root key that --init makes is kept: none, passphrase, or by the `KEY` of an upstream KMS (its ARN) or of a PKCS#11 token (its URI); see borealis seal rotate --help")
 	fl.StringVar(&cfg.RootKeyEndpoint, "root-key-endpoint", "", "`URL` of that KMS (default: AWS's)")
 	fl.StringVar(&passphraseFile, strings.TrimPrefix(passphraseFlag, "--"), "", "`FILE` of the root key's passphrase, if it has one (default: $"+passphraseEnv+", or ask at the terminal)")
+	fl.StringVar(&cfg.Volumes, "volumes", "", "`URL` of the place in S3 where snapshots are kept (see above; default: in the data directory, or where they were put before)")
+	fl.Int64Var(&volumesCache, "volumes-cache", server.DefaultVolumesCache>>20, "`MIB` of snapshots in S3 to keep in the data directory, too")
+	fl.DurationVar(&cfg.ScrubEvery, "scrub-every", 7*24*time.Hour, "`TIME` after which all snapshots are looked at again for what disks have lost; 0 never does")
+	fl.Int64Var(&scrubRate, "scrub-rate", 16, "`MIB` a second to read for that at most; 0 for no limit")
+	fl.StringVar(&cfg.Metrics, "metrics", "", "`ADDRESS` to serve metrics for Prometheus on, beside the operator's socket (default: none)")
 	fl.StringVar(&cfg.Bootstrap, "bootstrap", "", "JSON `FILE` of accounts to make if they do not exist (see above)")
 	fl.StringVar(&cfg.EngineHost, "engine-host", "127.0.0.1", "`ADDRESS` that PostgreSQL servers listen on and endpoints name")
 	fl.StringVar(&cfg.EngineUser, "engine-user", "", "`USER` that PostgreSQL servers run as when borealis is root (default postgres, else nobody)")

@@ -23,6 +23,8 @@ var (
 	// ErrFormat says that the directory is another program's, or another
 	// version's of this one.
 	ErrFormat = errors.New("unknown format")
+	// ErrVolumes says that the snapshots are not where they are looked for.
+	ErrVolumes = errors.New("snapshots elsewhere")
 	// ErrRootKey says that the root key is missing or not the directory's own.
 	ErrRootKey = errors.New("wrong root key")
 )
@@ -51,6 +53,9 @@ const format = "borealis data 1\n"
 //	LOCK          is locked while a process uses the directory
 //	borealis.db   the database
 //	volumes/      snapshots, encrypted
+//	volumes.json  where they are if that is in S3; then volumes-cache/ has some
+//	              of their bytes, too
+//	volumes-sums  checksums of their objects
 //	engines/      the running PostgreSQL servers' files
 //	audit/        the log of decisions
 //	operator/     where the running server listens for its operator

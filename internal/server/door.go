@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"borealis/internal/inquiry"
+	"borealis/internal/volume"
 )
 
 // addressFile is where a running server says how its operator reaches it. It is
@@ -153,6 +154,11 @@ func (s *Server) operator() http.Handler {
 		out, err := s.Explain(r.Context(), a)
 		answer(w, out, err)
 	})
+	mux.HandleFunc("GET /volumes", func(w http.ResponseWriter, r *http.Request) {
+		unhurried(w, func() (any, error) { return s.VolumeStats(r.Context()) })
+	})
+	mux.HandleFunc("POST /volumes/check", s.answerCheck)
+	mux.Handle("GET /metrics", s.meters.handler())
 	mux.HandleFunc("POST /audit/written", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, struct{}{}, s.audit.Written())
 	})
@@ -162,6 +168,56 @@ func (s *Server) operator() http.Handler {
 // operatorServer serves the operator's socket.
 func (s *Server) operatorServer() *http.Server {
 	return &http.Server{Handler: s.operator(), ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: time.Minute}
+}
+
+// unhurried answers what may take longer than other answers.
+func unhurried(w http.ResponseWriter, do func() (any, error)) {
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil {
+		answer(w, nil, err)
+		return
+	}
+	v, err := do()
+	answer(w, v, err)
+}
+
+// A checkLine is a line of the answer to a check: how far it is or, last, what
+// came of it.
+type checkLine struct {
+	Done  int64        `json:"done,omitempty"`
+	Total int64        `json:"total,omitempty"`
+	Check *VolumeCheck `json:"check,omitempty"`
+	Error string       `json:"error,omitempty"`
+}
+
+// progressEvery is how often a check says how far it is.
+const progressEvery = 100 * time.Millisecond
+
+// answerCheck answers with lines of JSON, as the check goes on.
+func (s *Server) answerCheck(w http.ResponseWriter, r *http.Request) {
+	var ask struct {
+		ReadData bool `json:"read_data"`
+	}
+	control := http.NewResponseController(w)
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10)).Decode(&ask)
+	if err = errors.Join(err, control.SetWriteDeadline(time.Time{})); err != nil {
+		answer(w, nil, err)
+		return
+	}
+	out := json.NewEncoder(w)
+	var said time.Time
+	check, err := s.CheckVolumes(r.Context(), ask.ReadData, func(done, total int64) {
+		if time.Since(said) >= progressEvery {
+			said = time.Now()
+			// Whoever asked has gone if this fails, and so has the context.
+			_ = out.Encode(checkLine{Done: done, Total: total})
+			_ = control.Flush()
+		}
+	})
+	last := checkLine{Check: &check}
+	if err != nil {
+		last = checkLine{Error: err.Error()}
+	}
+	_ = out.Encode(last)
 }
 
 func answer(w http.ResponseWriter, v any, err error) {
@@ -242,6 +298,36 @@ func (r *remote) ReplaceRootKey(ctx context.Context, n NewRootKey) (out Seal, er
 	return out, err
 }
 
+func (r *remote) VolumeStats(ctx context.Context) (out VolumeStats, err error) {
+	err = r.ask(ctx, http.MethodGet, "/volumes", nil, &out)
+	return out, err
+}
+
+func (r *remote) CheckVolumes(ctx context.Context, readData bool, progress volume.Progress) (VolumeCheck, error) {
+	body, err := json.Marshal(map[string]bool{"read_data": readData})
+	if err != nil {
+		return VolumeCheck{}, err
+	}
+	lines, err := r.open(ctx, http.MethodPost, "/volumes/check", bytes.NewReader(body))
+	if err != nil {
+		return VolumeCheck{}, err
+	}
+	defer lines.Close()
+	for d := json.NewDecoder(lines); ; {
+		var line checkLine
+		switch err := d.Decode(&line); {
+		case err != nil:
+			return VolumeCheck{}, fmt.Errorf("the running server stopped answering: %w", err)
+		case line.Error != "":
+			return VolumeCheck{}, errors.New(line.Error)
+		case line.Check != nil:
+			return *line.Check, nil
+		case progress != nil:
+			progress(line.Done, line.Total)
+		}
+	}
+}
+
 func (r *remote) Endpoint() string { return r.endpoint }
 
 func (r *remote) Close() error {
@@ -250,23 +336,33 @@ func (r *remote) Close() error {
 }
 
 func (r *remote) ask(ctx context.Context, method, path string, body io.Reader, out any) error {
-	req, err := http.NewRequestWithContext(ctx, method, "http://operator"+path, body)
+	text, err := r.open(ctx, method, path, body)
 	if err != nil {
 		return err
 	}
+	defer text.Close()
+	return json.NewDecoder(text).Decode(out)
+}
+
+// open asks and returns the body of the answer, which the caller closes.
+func (r *remote) open(ctx context.Context, method, path string, body io.Reader) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://operator"+path, body)
+	if err != nil {
+		return nil, err
+	}
 	resp, err := r.client.Do(req)
 	if err != nil {
-		return fmt.Errorf("ask the running server: %w", err)
+		return nil, fmt.Errorf("ask the running server: %w", err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp.Body, nil
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		var refused struct{ Error string }
-		if err := json.NewDecoder(resp.Body).Decode(&refused); err != nil || refused.Error == "" {
-			return fmt.Errorf("the running server answered %s", resp.Status)
-		}
-		return errors.New(refused.Error)
+	var refused struct{ Error string }
+	if err := json.NewDecoder(resp.Body).Decode(&refused); err != nil || refused.Error == "" {
+		return nil, fmt.Errorf("the running server answered %s", resp.Status)
 	}
-	return json.NewDecoder(resp.Body).Decode(out)
+	return nil, errors.New(refused.Error)
 }
 
 // halfMade ends the name of a file that replaceFile is at.

@@ -13,6 +13,7 @@ import (
 	"borealis/internal/cloud"
 	"borealis/internal/identity"
 	"borealis/internal/inquiry"
+	"borealis/internal/volume"
 )
 
 // An Operator does to a data directory what only its operator may, beside the
@@ -34,6 +35,11 @@ type Operator interface {
 	ReplaceRootKey(context.Context, NewRootKey) (Seal, error)
 	// Explain says why a principal may or may not do something. It changes nothing.
 	Explain(context.Context, inquiry.Ask) (inquiry.Answer, error)
+	// VolumeStats says how much there is of snapshots.
+	VolumeStats(context.Context) (VolumeStats, error)
+	// CheckVolumes looks whether all that snapshots need is there and, with readData,
+	// whether it is what was written. progress may be nil.
+	CheckVolumes(ctx context.Context, readData bool, progress volume.Progress) (VolumeCheck, error)
 	// Endpoint is the URL of the running server, "" if none runs.
 	Endpoint() string
 	io.Closer

@@ -54,6 +54,7 @@ func Serve(ctx context.Context, cfg Config, ready func(url string)) (err error) 
 	if err != nil {
 		return err
 	}
+	s.serving = true
 	defer func() { err = errors.Join(err, s.Close()) }()
 	l, err := listen(ctx, cfg.Listen)
 	if err == nil {
@@ -102,6 +103,10 @@ func (s *Server) run(ctx context.Context, l net.Listener, ready func(url string)
 		return err
 	}
 	defer door.remove()
+	metrics, err := s.listenForMetrics(ctx)
+	if err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	context.AfterFunc(ctx, s.stop)
 	g.Go(func() error { return serve(ctx, gateway.NewServer(s.gateway, s.cfg.Log), l) })
@@ -113,6 +118,9 @@ func (s *Server) run(ctx context.Context, l net.Listener, ready func(url string)
 	g.Go(func() error { s.prepare(ctx); return nil })
 	g.Go(func() error { s.collect(ctx); return nil })
 	g.Go(func() error { return s.noteUsage(ctx) })
+	g.Go(func() error { return s.watchBucket(ctx) })
+	g.Go(func() error { return s.scrubVolumes(ctx) })
+	g.Go(func() error { return s.serveMetrics(ctx, metrics) })
 	ready(url)
 	err = g.Wait()
 	s.writeUsage(context.WithoutCancel(ctx)) // nobody asks for anything any more

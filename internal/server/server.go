@@ -25,7 +25,9 @@ import (
 	"borealis/internal/store"
 	"borealis/internal/trail"
 	"borealis/internal/volume"
-	"borealis/internal/volume/disk"
+	"borealis/internal/volume/cache"
+	"borealis/internal/volume/s3"
+	"borealis/internal/volume/scrub"
 	"borealis/internal/wire"
 )
 
@@ -59,6 +61,18 @@ type Config struct {
 	// Passphrase returns the passphrase of the root key, if it has one; isNew says
 	// that it is to be chosen. It is asked once at most, and may be nil.
 	Passphrase func(ctx context.Context, isNew bool) (seal.Plaintext, error)
+	// Volumes is where snapshots are, s3://BUCKET/PREFIX with options (see
+	// s3.Location). In Data if it is empty, or where they were put before.
+	Volumes string
+	// VolumesCache is how many bytes of snapshots in S3 are kept in Data, too.
+	VolumesCache int64
+	// ScrubEvery is how often all snapshots are looked at, and ScrubRate how many
+	// bytes of them are read in a second at most. Never, and without limit, if 0.
+	ScrubEvery time.Duration
+	ScrubRate  int64
+	// Metrics is the address to serve metrics at, for Prometheus. At none but the
+	// operator's socket if it is empty.
+	Metrics string
 	// Listen is the address to serve on. DefaultListen if empty.
 	Listen string
 	// Bootstrap is a JSON file of accounts to make if they do not exist.
@@ -131,6 +145,12 @@ type Server struct {
 	orgs     *organizations.Service
 	engines  *postgres.Engines
 	volumes  *volume.Engine
+	bucket   *s3.Store    // of the volumes; nil if they are on disk
+	cached   *cache.Cache // likewise, or if there is no cache
+	notes    *scrub.Notes // checksums of the volumes' objects
+	raw      volume.Backend
+	meters   *meters
+	serving  bool // not an operator's command only
 	gateway  *gateway.Gateway
 
 	rootKey *keyHolder
@@ -172,7 +192,7 @@ func lock(ctx context.Context, cfg Config) (*Server, error) {
 	dir, err := openDataDir(cfg.Data, cfg.Init && keyErr == nil)
 	switch {
 	case err == nil && keyErr == nil:
-		s := &Server{cfg: cfg, dir: dir, rootKey: key}
+		s := &Server{cfg: cfg, dir: dir, rootKey: key, meters: newMeters()}
 		s.stopping, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 		return s, nil
 	case err == nil: // it matters only where nobody else has the directory
@@ -200,8 +220,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if s.audit, err = audit.Open(s.dir.join(auditLog), s.cfg.auditOptions()...); err != nil {
 		return err
 	}
-	files, err := disk.Open(s.dir.join("volumes"))
-	if err != nil {
+	if err := s.openVolumes(ctx); err != nil {
 		return err
 	}
 	s.engines, err = postgres.New(postgres.Config{
@@ -210,7 +229,6 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.volumes = volume.New(files)
 	if s.proxies, err = openProxies(s.cfg); err != nil {
 		return err
 	}
@@ -235,7 +253,7 @@ func (s *Server) wire() {
 	s.clusters = &clusters.Service{
 		Store: s.db.Clusters(), Policies: s.identity, Audit: s.audit,
 		Keys:    func(c cloud.Caller) clusters.Keys { return s.keys.As(c) },
-		Engines: engines{s.engines}, Volumes: volumeKeeper{s.volumes, s.engines, s.cfg.SnapshotReadRate},
+		Engines: engines{s.engines}, Volumes: measuredVolumes{volumeKeeper{s.volumes, s.engines, s.cfg.SnapshotReadRate}, s.meters},
 		Now: time.Now, Log: s.cfg.Log, LateShareRefusal: s.cfg.LateShareRefusal,
 	}
 	s.orgs = &organizations.Service{Store: s.db.Organizations(), Policies: s.identity, Accounts: members{s.identity}, Audit: s.audit, Now: time.Now, Log: s.cfg.Log}
@@ -288,6 +306,7 @@ func (s *Server) Close() error {
 		s.proxies.client.Close()
 	}
 	errs = append(errs, s.modules.close())
+	errs = append(errs, s.closeVolumes())
 	if s.audit != nil {
 		errs = append(errs, s.audit.Close())
 	}

@@ -155,6 +155,8 @@ func (l *lease) take(ctx context.Context) error {
 			l.began = time.Time{} // no write of this process has had an effect
 		}
 		switch {
+		case errors.Is(err, cloud.ErrNotFound) && l.s.opts.Existing:
+			return fmt.Errorf("%w: there is none of the snapshots of this one; was another place named, or were they deleted?", ErrOwned)
 		case errors.Is(err, cloud.ErrNotFound):
 			err = l.found(ctx)
 		case err != nil:

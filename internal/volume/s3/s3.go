@@ -38,6 +38,8 @@ type Options struct {
 	// Owner is who the store belongs to for good: a name of the data directory
 	// that refers to its objects, 1 to 64 letters and digits. Required for Acquire.
 	Owner string
+	// Existing says that the store was used before: one that has no owner is not it.
+	Existing bool
 	// Place names a lock that this process holds, on this machine, as long as it
 	// lives, and that no two places have: a process that had the lease and the
 	// same Place is known to be dead. If it is empty, that a process is dead is
@@ -128,6 +130,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	s.connect(cfg)
 	return s, nil
 }
+
+// String is the Location, for operators.
+func (s *Store) String() string { return s.opts.Name() }
 
 func (s *Store) connect(cfg aws.Config) {
 	s.client = s3.NewFromConfig(cfg, func(o *s3.Options) {
