@@ -290,12 +290,12 @@ func (w *Writer) store(ctx context.Context, s *source, n int, plain []byte, m *s
 	if !mine {
 		return cell{hash: hash, chunk: id}, nil
 	}
-	return cell{hash: hash, chunk: id}, w.put(id, hash, plain, m)
+	return cell{hash: hash, chunk: id}, w.put(id, hash, plain, m, false)
 }
 
-// put compresses and stores chunk id.
-func (w *Writer) put(id uint32, hash Digest, plain []byte, m *scratch) error {
-	body, codec := m.compress(plain)
+// put compresses and stores chunk id, a block or a group of pages.
+func (w *Writer) put(id uint32, hash Digest, plain []byte, m *scratch, group bool) error {
+	body, codec := m.compress(plain, group)
 	return w.packs.add(id, chunk{hash: hash, plain: len(plain), codec: codec}, body)
 }
 

@@ -162,5 +162,5 @@ func (w *Writer) flushGroup(m *scratch) error {
 	}
 	group := m.group
 	m.group = m.group[:0]
-	return w.put(m.groupChunk, blake3.Sum256(group), group, m)
+	return w.put(m.groupChunk, blake3.Sum256(group), group, m, true)
 }

@@ -39,13 +39,18 @@ var decompressor = sync.OnceValue(func() *zstd.Decoder {
 // it leaves of the pages of a database is so much less that Zstandard behind it
 // takes half the time that it takes alone, and gains a little more. Where S2 finds nothing that
 // repeats, Zstandard is tried only if some byte values are more frequent than
-// others. body is plain or lies in s.
-func (s *scratch) compress(plain []byte) (body []byte, codec uint8) {
+// others. Pages of a group are few, and their neighbours are not among them: S2
+// looks harder there. body is plain or lies in s.
+func (s *scratch) compress(plain []byte, group bool) (body []byte, codec uint8) {
 	worth := len(plain) - len(plain)/64 // less is not worth a decompressor's time
 	if n := s2.MaxEncodedLen(len(plain)); cap(s.s2) < n {
 		s.s2 = make([]byte, n)
 	}
-	first := s2.Encode(s.s2[:cap(s.s2)], plain)
+	encode := s2.Encode
+	if group {
+		encode = s2.EncodeBetter
+	}
+	first := encode(s.s2[:cap(s.s2)], plain)
 	if len(first) < len(plain)-len(plain)/8 {
 		s.body = compressor().EncodeAll(first, s.body[:0])
 		if len(s.body) < worth {
