@@ -29,6 +29,7 @@ func TestShare(t *testing.T) {
 		name string
 		test func(*testing.T, *sharing)
 	}{
+		{"Verify", verified},
 		{"DryRunChangesNothing", dryRunChangesNothing},
 		{"TwiceIsOnce", twiceIsOnce},
 		{"JSON", jsonOutput},
@@ -47,6 +48,53 @@ func TestShare(t *testing.T) {
 		{"RoleWithAPath", roleWithAPath},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, w) })
+	}
+}
+
+// What the target has is proved to be what the source had, and a key of the
+// source's vouches for it.
+func verified(t *testing.T, w *sharing) {
+	id := w.snapshot(t)
+	w.share(t, id).wants(t, 0)
+	profiles := []string{"--source-profile", "prod", "--target-profile", "backup"}
+	verify := func(args ...string) (string, error) {
+		return w.Run(t.Context(), nil, slices.Concat([]string{"share", "verify"}, args, profiles)...)
+	}
+	out, err := verify(id, id)
+	must(t, err)
+	if !strings.Contains(out, "the same, byte for byte") {
+		t.Errorf("verify says\n%s", out)
+	}
+	if _, err := verify(id, "no-such-copy"); err == nil || !strings.Contains(err.Error(), "has no cluster snapshot no-such-copy") {
+		t.Errorf("verify of a copy that is not there: %v", err)
+	}
+	for _, spec := range []kmstypes.KeySpec{kmstypes.KeySpecHmac256, kmstypes.KeySpecEccNistP256} {
+		usage := kmstypes.KeyUsageTypeSignVerify
+		if spec == kmstypes.KeySpecHmac256 {
+			usage = kmstypes.KeyUsageTypeGenerateVerifyMac
+		}
+		k, err := w.source.kms.CreateKey(t.Context(), &kms.CreateKeyInput{KeySpec: spec, KeyUsage: usage})
+		must(t, err)
+		out, err := verify(id, id, "--sign-key", *k.KeyMetadata.KeyId)
+		must(t, err)
+		check := func(text string) (string, error) {
+			file := t.TempDir() + "/proof.json"
+			must(t, os.WriteFile(file, []byte(text), 0o600))
+			return verify("--check", file)
+		}
+		said, err := check(out)
+		must(t, err)
+		if !strings.Contains(said, *k.KeyMetadata.Arn) || !strings.Contains(said, id) {
+			t.Errorf("--check says\n%s", said)
+		}
+		var a share.Attestation
+		must(t, json.Unmarshal([]byte(out), &a))
+		a.Statement = bytes.Replace(a.Statement, []byte(":cluster-snapshot:"+id), []byte(":cluster-snapshot:forged"), 1)
+		forged, err := json.Marshal(a)
+		must(t, err)
+		if said, err := check(string(forged)); err == nil || !strings.Contains(err.Error(), "is not the same") {
+			t.Errorf("--check of a forgery: %v\n%s", err, said)
+		}
 	}
 }
 

@@ -49,6 +49,8 @@ type Side struct {
 	Party
 	RDS RDS
 	KMS KMS
+	// Signer is KMS for attestations. Nothing else needs it.
+	Signer Signer
 }
 
 // A Party names an account, a Region and the principal that acts there.
@@ -81,7 +83,8 @@ func NewSide(ctx context.Context, cfg aws.Config) (Side, error) {
 	if p.Principal, err = principalOf(ctx, p.Caller, iam.NewFromConfig(cfg)); err != nil {
 		return Side{}, err
 	}
-	return Side{Party: p, RDS: rds.NewFromConfig(cfg), KMS: kms.NewFromConfig(cfg)}, nil
+	k := kms.NewFromConfig(cfg)
+	return Side{Party: p, RDS: rds.NewFromConfig(cfg), KMS: k, Signer: k}, nil
 }
 
 // plainBodies is an HTTP client that hides the WriteTo method of request bodies.

@@ -87,6 +87,7 @@ func newShare() *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	f.define(c)
+	c.AddCommand(newVerify())
 	return c
 }
 
