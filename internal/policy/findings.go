@@ -14,6 +14,7 @@ type Finding struct {
 	Policy    string `json:"policy"`
 	Statement int    `json:"statement"` // its place, from 0
 	Sid       string `json:"sid,omitempty"`
+	Type      string `json:"type,omitempty"` // of those of Validate
 	Code      string `json:"code"`
 	Message   string `json:"message"`
 }
@@ -33,7 +34,14 @@ const (
 
 // String is the finding as one sentence.
 func (f Finding) String() string {
-	return Ref{Policy: f.Policy, Index: f.Statement, Sid: f.Sid}.String() + " " + f.Message
+	where := f.Policy
+	if f.Statement >= 0 {
+		where = Ref{Policy: f.Policy, Index: f.Statement, Sid: f.Sid}.String()
+	}
+	if f.Type != "" {
+		return where + ": " + f.Type + " " + f.Code + ": " + f.Message
+	}
+	return where + " " + f.Message
 }
 
 //go:embed reference.txt
