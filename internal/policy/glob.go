@@ -137,7 +137,8 @@ func (g glob) find(s string) int {
 	var starts []bool // by characters of s; nil is anywhere
 	for {
 		var p piece64
-		if p, g = g.piece(); g == "" {
+		p, g = g.piece()
+		if p.open(); g == "" {
 			for at := range p.ends(s, starts) {
 				return at
 			}
@@ -250,16 +251,20 @@ func (g glob) piece() (p piece64, rest glob) {
 	return p, ""
 }
 
-// fit is which characters of the piece r fits, which takes w bytes. A byte that is
-// no UTF-8 is a character of its own, and fits ? only.
+// fit is which characters of the piece r fits, which takes w bytes and is not ASCII. A
+// byte that is no UTF-8 is a character of its own, and fits ? only.
 func (p *piece64) fit(r rune, w int) uint64 {
-	switch {
-	case r < utf8.RuneSelf:
-		return p.any | p.ascii[r]
-	case r == utf8.RuneError && w == 1 || p.other == nil:
+	if r == utf8.RuneError && w == 1 || p.other == nil {
 		return p.any
 	}
 	return p.any | p.other[r]
+}
+
+// open adds what every character fits to what the ASCII ones do.
+func (p *piece64) open() {
+	for i := range p.ascii {
+		p.ascii[i] |= p.any
+	}
 }
 
 // ends are the places of s, in bytes and in characters, where a part ends that
@@ -268,13 +273,18 @@ func (p *piece64) ends(s string, starts []bool) iter.Seq2[int, int] {
 	return func(yield func(int, int) bool) {
 		var state uint64
 		for i, at := 0, 0; at < len(s); i++ {
-			r, w := utf8.DecodeRuneInString(s[at:])
+			fit, w := p.ascii[s[at]%utf8.RuneSelf], 1 // most text is ASCII
+			if s[at] >= utf8.RuneSelf {
+				var r rune
+				r, w = utf8.DecodeRuneInString(s[at:])
+				fit = p.fit(r, w)
+			}
 			state <<= 1
 			if starts == nil || starts[i] {
 				state |= 1
 			}
 			at += w
-			if state &= p.fit(r, w); state&p.last != 0 && !yield(at, i+1) {
+			if state &= fit; state&p.last != 0 && !yield(at, i+1) {
 				return
 			}
 		}

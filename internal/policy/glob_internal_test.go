@@ -124,3 +124,85 @@ func obvious(g glob, s string) bool {
 	}
 	return g[0] == s[0] && obvious(g[1:], s[1:])
 }
+
+// The worst patterns that a policy has room for, on a text of 1 MiB.
+func BenchmarkWorstPatterns(b *testing.B) {
+	text := strings.Repeat("a", 1<<20)
+	for name, pattern := range map[string]string{
+		"stars":      strings.Repeat("*a", 3000) + "b",
+		"one part":   "*" + strings.Repeat("a?", 3000) + "b*",
+		"parts":      strings.Repeat("*a?a?a?", 800) + "*b?b",
+		"plain":      "*" + strings.Repeat("a", 6000) + "b*",
+		"one run":    "*" + strings.Repeat("a", 6000) + "?b*",
+		"key policy": "*" + strings.Repeat("a?", 15000) + "b*",
+	} {
+		b.Run(name, func(b *testing.B) {
+			g := toGlob(pattern)
+			for b.Loop() {
+				if g.match(text) {
+					b.Fatal("matched")
+				}
+			}
+		})
+	}
+}
+
+// An ARN fits a resource as a regular expression for it says, in which a * that ends a
+// field reaches past colons, and others do not.
+func TestResourceAgreesWithTheReference(t *testing.T) {
+	matched := 0
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(name string, from []string, least, most int) string {
+			return strings.Join(rapid.SliceOfN(rapid.SampledFrom(from), least, most).Draw(t, name), "")
+		}
+		pattern := "arn:" + draw("pattern", []string{"a", "b", ":", ":", "*", "?", "*:", "*:"}, 1, 14)
+		arn := "arn:" + draw("arn", []string{"a", "b", ":", ":"}, 4, 16)
+		if strings.Count(arn, ":") < 5 {
+			return
+		}
+		p, _ := compileResource(pattern, true)
+		r := newRequest(&Question{Resource: arn})
+		want := refResource(pattern).MatchString(arn)
+		if want {
+			matched++
+		}
+		if got := p.match(&r); got != want {
+			t.Fatalf("%s on %s = %v", pattern, arn, got)
+		}
+	})
+	if matched < 5 {
+		t.Errorf("%d matches: a test of one answer only", matched)
+	}
+}
+
+// refResource is the expression for a resource; one that lacks fields is completed with
+// wildcards, or covers them with a *.
+func refResource(pattern string) *regexp.Regexp {
+	fields := strings.SplitN(pattern, ":", 6)
+	inner := strings.NewReplacer(`\*`, `[^:]*`, `\?`, `[^:]`)
+	full := strings.NewReplacer(`\*`, `.*`, `\?`, `.`)
+	var across, within []string
+	for i, f := range fields {
+		quoted := regexp.QuoteMeta(f)
+		switch {
+		case i == len(fields)-1:
+			across = append(across, full.Replace(quoted))
+		case strings.HasSuffix(f, "*"):
+			across = append(across, inner.Replace(strings.TrimSuffix(quoted, `\*`))+`.*`)
+		default:
+			across = append(across, inner.Replace(quoted))
+		}
+		if i < 5 {
+			quoted = inner.Replace(quoted)
+		}
+		within = append(within, full.Replace(quoted))
+	}
+	expr := strings.Join(within, ":")
+	if len(fields) < 6 {
+		expr += ":.*"
+	}
+	if len(fields) > 1 && strings.Contains(strings.Join(fields[:len(fields)-1], ":")+":", "*:") {
+		expr += "|" + strings.Join(across, ":")
+	}
+	return regexp.MustCompile(`^(?:` + expr + `)$`)
+}
