@@ -334,3 +334,71 @@ func TestAccessThatExpires(t *testing.T) {
 		t.Error("allowed at its end")
 	}
 }
+
+// IAM user guide, "Condition operators", "Condition": forms of values and names that
+// are easily read otherwise.
+func TestFormsOfConditions(t *testing.T) {
+	holdAll(t, []conditionCase{
+		// Names of keys are compared without regard to case, values with it.
+		{`{'StringEquals':{'AWS:requestTAG/Team':'a'}}`, ctx("aws:RequestTag/team", "a"), true},
+		{`{'StringEquals':{'aws:RequestTag/team':'A'}}`, ctx("aws:RequestTag/team", "a"), false},
+		// Every operator has IfExists but Null, and both set operators.
+		{`{'ForAllValues:StringLikeIfExists':{'x:k':'a*'}}`, ctx("x:k", "ab", "ac"), true},
+		{`{'ForAnyValue:NumericLessThan':{'x:k':'2'}}`, ctx("x:k", "3", "1"), true},
+		{`{'ForAllValues:NumericLessThan':{'x:k':'2'}}`, ctx("x:k", "3", "1"), false},
+		{`{'ForAllValues:IpAddress':{'x:k':'10.0.0.0/8'}}`, ctx("x:k", "10.1.1.1", "11.1.1.1"), false},
+		{`{'ForAnyValue:ArnLike':{'x:k':'arn:aws:sns:*:*:a*'}}`, ctx("x:k", "arn:aws:sns:::b", "arn:aws:sns:::ab"), true},
+		{`{'ForAllValues:Bool':{'x:k':'true'}}`, ctx("x:k", "true", "false"), false},
+		{`{'ForAllValues:DateLessThan':{'x:k':'2026'}}`, ctx("x:k"), true},
+		{`{'ForAnyValue:DateLessThan':{'x:k':'2026'}}`, ctx("x:k"), false},
+		{`{'ForAllValues:StringNotEquals':{'x:k':'a'}}`, nil, true},
+		{`{'ForAllValues:StringEquals':{'x:k':[]}}`, nil, true},
+		{`{'ForAllValues:StringEquals':{'x:k':[]}}`, ctx("x:k", "a"), false},
+		{`{'ForAnyValue:StringEquals':{'x:k':[]}}`, ctx("x:k", "a"), false},
+		{`{'BinaryEqualsIfExists':{'x:k':'QUJD'}}`, nil, true},
+		{`{'IpAddressIfExists':{'x:k':'10.0.0.0/8'}}`, ctx("x:k", "11.0.0.1"), false},
+		{`{'Null':{'x:k':true}}`, nil, true},
+		{`{'Null':{'x:k':'TRUE'}}`, nil, true},
+		// Dates: the W3C's profile of ISO 8601, whole, in part, or seconds since 1970.
+		{`{'DateEquals':{'x:d':'2026-11-23T12:00:00.000Z'}}`, ctx("x:d", "1795435200"), true},
+		{`{'DateEquals':{'x:d':1795435200}}`, ctx("x:d", "2026-11-23T12:00Z"), true},
+		{`{'DateEquals':{'x:d':'2026-11-23T12:00:00-00:00'}}`, ctx("x:d", "2026-11-23T14:00:00+02:00"), true},
+		{`{'DateEquals':{'x:d':'2026-11-23'}}`, ctx("x:d", "2026-11-23T00:00:00Z"), true},
+		{`{'DateLessThan':{'x:d':'2026'}}`, ctx("x:d", "0"), true},
+		{`{'DateGreaterThan':{'x:d':'0'}}`, ctx("x:d", "-1"), false},
+		// Numbers: integers and decimals, of any sign and length.
+		{`{'NumericEquals':{'x:n':5}}`, ctx("x:n", "5.000"), true},
+		{`{'NumericEquals':{'x:n':'+5'}}`, ctx("x:n", "5"), true},
+		{`{'NumericEquals':{'x:n':-0.5}}`, ctx("x:n", "-.5"), true},
+		{`{'NumericLessThan':{'x:n':'99999999999999999999'}}`, ctx("x:n", "99999999999"), true},
+		{`{'NumericEquals':{'x:n':'5'}}`, ctx("x:n", "0x5"), false},
+		{`{'NumericEquals':{'x:n':'5'}}`, ctx("x:n", " 5"), false},
+		{`{'NumericEquals':{'x:n':'5'}}`, ctx("x:n", ""), false},
+		{`{'NumericGreaterThan':{'x:n':'5'}}`, ctx("x:n", "Infinity"), false},
+		// IPv6, in every way to write it.
+		{`{'IpAddress':{'x:i':'2001:0db8:0000:0000:0000:0000:0000:0001'}}`, ctx("x:i", "2001:db8::1"), true},
+		{`{'IpAddress':{'x:i':'2001:db8::/33'}}`, ctx("x:i", "2001:db8:8000::1"), false},
+		{`{'IpAddress':{'x:i':'::/0'}}`, ctx("x:i", "10.0.0.1"), false},
+		{`{'IpAddress':{'x:i':'0.0.0.0/0'}}`, ctx("x:i", "2001:db8::1"), false},
+		{`{'IpAddress':{'x:i':'0.0.0.0/0'}}`, ctx("x:i", "10.0.0.1"), true},
+		{`{'IpAddress':{'x:i':'203.0.113.77/24'}}`, ctx("x:i", "203.0.113.1"), true},
+		// ARNs: a * stays within its field, but for the last.
+		{`{'ArnLike':{'x:a':'arn:aws:sns:*:b'}}`, ctx("x:a", "arn:aws:sns:eu-west-1:111122223333:b"), false},
+		{`{'ArnLike':{'x:a':'arn:aws:s?s:*:*:?'}}`, ctx("x:a", "arn:aws:sns:::b"), true},
+		{`{'ArnEquals':{'x:a':'arn:aws:sns:*:*:${aws:username}:*'}}`, ctx("x:a", "arn:aws:sns:::ann:x:y"), true},
+		// Variables: defaults, escapes, and those without a value.
+		{`{'StringEquals':{'x:k':'${aws:PrincipalTag/no, \u0027d e\u0027}'}}`, ctx("x:k", "d e"), true},
+		{`{'StringEquals':{'x:k':'${aws:username, \u0027d\u0027}'}}`, ctx("x:k", "ann"), true},
+		{`{'StringLike':{'x:k':'${aws:PrincipalTag/no, \u0027d*\u0027}'}}`, ctx("x:k", "dx"), false},
+		{`{'StringLike':{'x:k':'${*}${?}${$}*'}}`, ctx("x:k", "*?$z"), true},
+		{`{'StringLike':{'x:k':'${*}'}}`, ctx("x:k", "z"), false},
+		{`{'StringEquals':{'x:k':'${aws:PrincipalTag/no}'}}`, ctx("x:k", ""), false},
+		{`{'StringNotEquals':{'x:k':'${aws:PrincipalTag/no}'}}`, ctx("x:k", "a"), true},
+		{`{'StringLike':{'x:k':'${x:w}'}}`, policy.Context{"x:k": {"ab"}, "x:w": {"a*"}}, false},
+		{`{'StringEquals':{'x:k':'${x:w}'}}`, policy.Context{"x:k": {"a"}, "x:w": {"a", "b"}}, false},
+	})
+	q := policy.Question{Caller: ann, Owner: home, Action: "x:Do", Resource: "*", Now: now, Context: ctx("x:k", "${aws:username}")}
+	if !holds(t, "2008-10-17", `{'StringEquals':{'x:k':'${aws:username}'}}`, q) || holds(t, "2012-10-17", `{'StringEquals':{'x:k':'${aws:username}'}}`, q) {
+		t.Error("a variable in 2008-10-17 is plain text, in 2012-10-17 it is not")
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"borealis/internal/policy"
 
@@ -335,6 +336,57 @@ func TestControlKinds(t *testing.T) {
 			_, err := c.kind.Parse("p", strings.ReplaceAll(c.text, "'", `"`))
 			if got := sentence(err); got != c.want {
 				t.Errorf("%q (%v), want %q", got, err, c.want)
+			}
+		})
+	}
+}
+
+// What is made to break a reader is refused, or read, in no time.
+func TestHostileDocuments(t *testing.T) {
+	const big = 10 << 20
+	allow := func(action, resource string) string {
+		return `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":` + action + `,"Resource":` + resource + `}}`
+	}
+	for name, c := range map[string]struct {
+		text  string
+		valid bool
+	}{
+		"nothing":               {"", false},
+		"white space":           {strings.Repeat(" ", big), false},
+		"a byte order mark":     {"\ufeff" + document(allowAll), false},
+		"UTF-16":                {"\xff\xfe{\x00}\x00", false},
+		"invalid UTF-8":         {allow("\"kms:\xc3\"", `"*"`), false},
+		"NUL":                   {allow(`"kms:*"`, `"*"`) + "\x00", false},
+		"an escaped NUL":        {allow(`"kms:\u0000"`, `"*"`), true},
+		"half a surrogate pair": {allow(`"kms:\ud800"`, `"*"`), true},
+		"two documents":         {document(allowAll) + document(allowAll), false},
+		"a comment":             {"/* */" + document(allowAll), false},
+		"lists in lists":        {strings.Repeat("[", big/2) + strings.Repeat("]", big/2), false},
+		"objects in objects":    {strings.Repeat(`{"a":`, big/6) + "1" + strings.Repeat("}", big/6), false},
+		"deep inside":           {`{"Statement":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + "}", false},
+		"a name twice":          {`{"Statement":[],"Statement":[]}`, false},
+		"a name twice, escaped": {`{"Version":"2012-10-17","\u0056ersion":"2008-10-17","Statement":[]}`, false},
+		"a name in lower case":  {`{"statement":[]}`, false},
+		"a huge number":         {`{"Version":1` + strings.Repeat("0", big) + `,"Statement":[]}`, false},
+		"a huge exponent":       {allow(`"a:b"`, `"*","Condition":{"NumericLessThan":{"x:n":1e999999999}}`), false},
+		"a long text":           {allow(`"kms:*"`, `"arn:aws:s3:::`+strings.Repeat("a", big)+`"`), true},
+		"many stars":            {allow(`"kms:*"`, `"`+strings.Repeat("*", 1_000_000)+`"`), true},
+		"many statements":       {`{"Statement":[` + strings.Repeat(`{"Effect":"Allow","Action":"a:b","Resource":"*"},`, 50_000) + `1]}`, false},
+		"many variables":        {allow(`"a:b"`, `"arn:aws:s3:::`+strings.Repeat("${aws:username}", 100_000)+`"`), true},
+		"open variables":        {allow(`"a:b"`, `"arn:aws:s3:::`+strings.Repeat("${", 1_000_000)+`"`), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			p, err := policy.Parse("p", c.text)
+			if (err == nil) != c.valid || (p != nil) != c.valid {
+				t.Errorf("valid: %v, want %v: %.200v", err == nil, c.valid, err)
+			}
+			if p != nil {
+				q := policy.Question{Caller: ann, Owner: home, Action: "kms:Decrypt", Resource: keyARN, Now: now, Identity: policy.Identity{Policies: []*policy.Policy{p}}}
+				q.Decide()
+			}
+			if took := time.Since(start); took > 20*time.Second {
+				t.Errorf("took %v", took)
 			}
 		})
 	}

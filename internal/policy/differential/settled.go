@@ -12,6 +12,14 @@ type class struct {
 }
 
 var settled = []class{
+	{"variables in 2008-10-17", func(c *testCase) bool {
+		return c.hasDocument(func(d *document) bool {
+			old := testCase{Identity: []document{*d}}
+			return d.Version == "2008-10-17" && old.hasCondition(func(_, _ string, v values) bool {
+				return slices.ContainsFunc(v, func(text string) bool { return strings.Contains(text, "${") })
+			})
+		})
+	}},
 	{"several values, no set operator", func(c *testCase) bool {
 		return c.hasCondition(func(op, key string, _ values) bool {
 			return !strings.HasPrefix(op, "For") && (key == "aws:tagkeys" || key == "kms:encryptioncontextkeys")
@@ -80,6 +88,12 @@ func settledAs(c *testCase) string {
 }
 
 func (c *testCase) hasStatement(is func(*statement) bool) bool {
+	return c.hasDocument(func(d *document) bool {
+		return slices.ContainsFunc(d.Statement, func(s statement) bool { return is(&s) })
+	})
+}
+
+func (c *testCase) hasDocument(is func(*document) bool) bool {
 	all := slices.Clone(c.Identity)
 	for _, d := range []*document{c.Boundary, c.Session, c.ResourcePolicy} {
 		if d != nil {
@@ -87,9 +101,7 @@ func (c *testCase) hasStatement(is func(*statement) bool) bool {
 		}
 	}
 	all = slices.Concat(all, slices.Concat(c.ServiceControl...), slices.Concat(c.ResourceControl...))
-	return slices.ContainsFunc(all, func(d document) bool {
-		return slices.ContainsFunc(d.Statement, func(s statement) bool { return is(&s) })
-	})
+	return slices.ContainsFunc(all, func(d document) bool { return is(&d) })
 }
 
 // hasCondition asks of all conditions, with the key in lower case.
