@@ -272,10 +272,8 @@ func FuzzParse(f *testing.F) {
 	f.Add(document(`{'Effect':'Allow','NotPrincipal':'*','NotAction':['a:?','b:*'],'NotResource':'arn:aws:s3:::${aws:username, @x@}*','Condition':{'ForAnyValue:ArnLikeIfExists':{'aws:PrincipalArn':'arn:aws:*:::${*}'},'IpAddress':{'aws:SourceIp':'::1/8'}}}`))
 	f.Add(`{"Statement":{"Effect":"Deny","Action":"*","Resource":"arn:aws:kms","Condition":{"Null":{"x":[]},"DateLessThan":{"aws:CurrentTime":"2026"}}}}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		for _, typ := range []policy.Type{policy.IdentityType, policy.ResourceType, policy.TrustType, policy.ServiceControlType, policy.ResourceControlType} {
-			typ.Validate("p", text)
-		}
 		for _, kind := range []policy.Kind{policy.AnyKind, policy.InlineKind, policy.ManagedKind, policy.ResourceKind, policy.TrustKind, policy.ServiceControlKind, policy.ResourceControlKind} {
+			kind.Validate("p", text)
 			p, err := kind.Parse("p", text)
 			if err != nil {
 				if _, ok := errors.AsType[*policy.Malformed](err); !ok || p != nil {

@@ -14,24 +14,16 @@ const (
 	FindingSuggestion      = "SUGGESTION"       // it does nothing, or could be clearer
 )
 
-// A Type is what a document is to be, as IAM Access Analyzer's ValidatePolicy asks.
-type Type uint8
-
-// The types of policy documents.
-const (
-	IdentityType Type = iota
-	ResourceType      // such as a key policy
-	TrustType         // a role's
-	ServiceControlType
-	ResourceControlType
-)
-
-// Validate looks for what is wrong in a document of any form, or valid and yet amiss,
+// Validate looks for what is wrong in a document of any form that is to be a policy of kind
+// k (AnyKind: an identity's), or valid and yet amiss,
 // as IAM Access Analyzer's ValidatePolicy does, by its codes and in its words. What it
 // would need all of AWS's services for is said of those only that Findings knows.
 // Statement is -1 in findings about the whole document.
-func (t Type) Validate(name, text string) []Finding {
-	v := &validation{typ: t, name: name, at: -1}
+func (k Kind) Validate(name, text string) []Finding {
+	if k == AnyKind || k == ManagedKind {
+		k = InlineKind
+	}
+	v := &validation{typ: k, name: name, at: -1}
 	root, err := readJSON(text)
 	switch {
 	case err != nil:
@@ -46,7 +38,7 @@ func (t Type) Validate(name, text string) []Finding {
 
 // A validation is a document being validated, and what was found.
 type validation struct {
-	typ   Type
+	typ   Kind // of those of identities, InlineKind
 	name  string
 	at    int // the statement's place
 	sid   string
@@ -157,7 +149,7 @@ func (v *validation) statements(items []node) {
 }
 
 func (v *validation) repeatedSid() {
-	if v.typ == ResourceType {
+	if v.typ == ResourceKind {
 		v.warn("UNIQUE_SIDS_RECOMMENDED", "We recommend that you use statement IDs that are unique to your policy. Update the Sid value.")
 		return
 	}
@@ -230,7 +222,7 @@ func (v *validation) readSid(s *rawStatement, n *node) {
 	case !ok:
 	case text == "":
 		v.suggest("EMPTY_SID_VALUE", "Add a value to the empty string in the Sid element.")
-	case v.typ != ResourceType && !alphanumeric.MatchString(text):
+	case v.typ != ResourceKind && !alphanumeric.MatchString(text):
 		v.fail("UNSUPPORTED_SID", "Update the characters in the Sid element to use one of the following character types: [a-z, A-Z, 0-9]")
 	}
 }
@@ -349,7 +341,7 @@ func (v *validation) variable(body string) {
 
 func (v *validation) resources(s *rawStatement) {
 	switch {
-	case v.typ == TrustType:
+	case v.typ == TrustKind:
 		if s.resource != nil {
 			v.fail("ROLE_TRUST_POLICY_SYNTAX_ERROR_RESOURCE", "Role trust policies apply to the role that they are attached to. You cannot specify a resource. Remove the Resource or NotResource element.")
 		}
@@ -408,7 +400,7 @@ func isAccount(s string) bool { return len(s) == 12 && strings.Trim(s, "01234567
 // passing finds statements that let roles be passed on, or service-linked roles be made,
 // for more than is named.
 func (v *validation) passing(s *rawStatement) {
-	if s.effect != "Allow" || v.typ != IdentityType {
+	if s.effect != "Allow" || v.typ != InlineKind {
 		return
 	}
 	if code, text := s.tooMuch("iam:PassRole", "iam:PassedToService"); code != "" {

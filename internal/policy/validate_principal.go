@@ -10,12 +10,12 @@ import (
 // principals looks at whom the statement names, which only some types of policy may.
 func (v *validation) principals(s *rawStatement) {
 	switch {
-	case v.typ == ServiceControlType:
+	case v.typ == ServiceControlKind:
 		if s.principal != nil {
 			v.fail("SCP_SYNTAX_ERROR_PRINCIPAL", "SCPs do not support specifying principals. Remove the Principal or NotPrincipal element.")
 		}
 		return
-	case v.typ == IdentityType:
+	case v.typ == InlineKind:
 		if s.principal != nil {
 			v.fail("UNSUPPORTED_PRINCIPAL", "The policy type IDENTITY_POLICY does not support the Principal element. Remove the Principal element.")
 		}
@@ -23,12 +23,12 @@ func (v *validation) principals(s *rawStatement) {
 	case s.principal == nil:
 		v.fail("MISSING_PRINCIPAL", "Add a Principal element to the policy statement.")
 		return
-	case v.typ == TrustType && s.notPrincipal:
+	case v.typ == TrustKind && s.notPrincipal:
 		v.fail("ROLE_TRUST_POLICY_SYNTAX_ERROR_NOTPRINCIPAL", "Role trust policies do not support NotPrincipal. Update the policy to use a Principal element instead.")
 	case s.notPrincipal && s.effect == "Allow":
 		v.security("ALLOW_WITH_NOTPRINCIPAL", "Using Allow with NotPrincipal can be overly permissive. We recommend that you use Principal instead.")
 	}
-	if v.typ == ResourceControlType {
+	if v.typ == ResourceControlKind {
 		v.resourceControl(s)
 	}
 	v.principalElement(s)
@@ -51,7 +51,7 @@ func (v *validation) resourceControl(s *rawStatement) {
 func (v *validation) principalElement(s *rawStatement) {
 	switch n := s.principal; {
 	case n.kind == 's' && n.text == "*":
-		if v.typ == TrustType && !s.notPrincipal {
+		if v.typ == TrustKind && !s.notPrincipal {
 			v.fail("ROLE_TRUST_POLICY_UNSUPPORTED_WILDCARD_IN_PRINCIPAL", `"Principal:" "*" is not supported in the principal element of a role trust policy. Replace the wildcard with a valid principal value.`)
 		}
 	case n.kind != '{':
@@ -80,7 +80,7 @@ func (v *validation) principalsOf(s *rawStatement, key string, n *node) {
 	for _, name := range names {
 		v.literal(name)
 		v.principal(s, t, name)
-		if parent := roleOf(name); parent != "" && v.typ == TrustType && slices.ContainsFunc(names, func(o string) bool { return strings.HasPrefix(o, parent) && strings.HasSuffix(o, "/"+roleName(name)) }) {
+		if parent := roleOf(name); parent != "" && v.typ == TrustKind && slices.ContainsFunc(names, func(o string) bool { return strings.HasPrefix(o, parent) && strings.HasSuffix(o, "/"+roleName(name)) }) {
 			v.suggest("REDUNDANT_PRINCIPAL_IN_ROLE_TRUST_POLICY", "The assumed-role principal %s is redundant with its parent role. Remove the assumed-role principal.", name)
 		}
 	}
@@ -92,7 +92,7 @@ func (v *validation) principal(s *rawStatement, t PrincipalType, name string) {
 		v.fail("UNSUPPORTED_WILDCARD_IN_PRINCIPAL", "Wildcards (*, ?) are not supported with the principal key %s. Replace the wildcard with a valid principal value.", t)
 	case t == AWSService:
 		v.servicePrincipal(s, name)
-	case t == Federated && v.typ == TrustType:
+	case t == Federated && v.typ == TrustKind:
 		v.federated(s, name)
 	case t == AWS && isUniqueID(name) && strings.HasPrefix(name, "AROA"):
 		v.warn("INVALID_ROLE_REFERENCE", "The Principal element includes the IAM role ID %s. We recommend that you use a role ARN instead.", name)
@@ -108,7 +108,7 @@ func (v *validation) servicePrincipal(s *rawStatement, name string) {
 		v.fail("INVALID_SERVICE_PRINCIPAL_FORMAT", "The service principal does not match the expected format. Use the format service.amazonaws.com.")
 		return
 	}
-	if s.effect != "Allow" || v.typ != ResourceType {
+	if s.effect != "Allow" || v.typ != ResourceKind {
 		return
 	}
 	asks := slices.ContainsFunc(s.conditions, func(c rawCondition) bool {
