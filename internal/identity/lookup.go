@@ -142,15 +142,13 @@ func (s *Service) Complete(ctx context.Context, q *policy.Question) (err error) 
 
 // completeSource adds where the account of q.Caller.SourceARN is.
 func (s *Service) completeSource(ctx context.Context, q *policy.Question) error {
-	arn, err := cloud.ParseARN(q.Caller.SourceARN)
-	if err != nil {
-		return nil // then it belongs to no account
+	if arn, err := cloud.ParseARN(q.Caller.SourceARN); err == nil { // else it belongs to no account
+		source, err := s.Organizations.Membership(ctx, arn.Account)
+		if err != nil {
+			return err
+		}
+		q.SourceOrg = source.Place
 	}
-	source, err := s.Organizations.Membership(ctx, arn.Account)
-	if err != nil {
-		return err
-	}
-	q.SourceOrg = source.Place
 	return nil
 }
 

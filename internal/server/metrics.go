@@ -100,14 +100,19 @@ func (s *Server) serveMetrics(ctx context.Context, l net.Listener) error {
 
 // watchCache adds what the cache of a bucket does.
 func (m *meters) watchCache(s *Server) {
+	const help = "Of the local cache of snapshots in S3."
 	for name, value := range map[string]func() float64{
-		"borealis_volume_cache_bytes":         func() float64 { return float64(s.cached.Stats().Size) },
-		"borealis_volume_cache_max_bytes":     func() float64 { return float64(s.cached.Stats().Max) },
+		"borealis_volume_cache_bytes":     func() float64 { return float64(s.cached.Stats().Size) },
+		"borealis_volume_cache_max_bytes": func() float64 { return float64(s.cached.Stats().Max) },
+	} {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	}
+	for name, value := range map[string]func() float64{
 		"borealis_volume_cache_hits_total":    func() float64 { return float64(s.cached.Stats().Hits) },
 		"borealis_volume_cache_misses_total":  func() float64 { return float64(s.cached.Stats().Misses) },
 		"borealis_volume_cache_damaged_total": func() float64 { return float64(s.cached.Stats().Damaged) },
 	} {
-		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: "Of the local cache of snapshots in S3."}, value))
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value))
 	}
 }
 
