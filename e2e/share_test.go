@@ -29,8 +29,8 @@ func TestShare(t *testing.T) {
 		name string
 		test func(*testing.T, *sharing)
 	}{
-		{"Verify", verified},
 		{"DryRunChangesNothing", dryRunChangesNothing},
+		{"Verify", verified},
 		{"TwiceIsOnce", twiceIsOnce},
 		{"JSON", jsonOutput},
 		{"Interrupted", interruptedAnywhere},
