@@ -95,7 +95,8 @@ func (i *Issuers) Verify(ctx context.Context, t *Token, thumbprints []string) (C
 
 // keys are the issuer's, fetched no longer ago than age.
 func (i *Issuers) keys(ctx context.Context, issuer string, thumbprints []string, age time.Duration) (Keys, error) {
-	name := strings.ToLower(issuer + "\x00" + strings.Join(thumbprints, " "))
+	// Two issuers may differ in case alone: one host's paths are different tenants.
+	name := issuer + "\x00" + strings.ToLower(strings.Join(thumbprints, " "))
 	i.mu.Lock()
 	e, ok := i.known[name]
 	i.mu.Unlock()
@@ -212,8 +213,12 @@ func (i *Issuers) client(thumbprints []string) *http.Client {
 }
 
 // vouched says whether an authority vouches for a connection or, if none does, a
-// certificate in its chain that has one of the thumbprints.
+// certificate in its chain that has one of the thumbprints. For an address that is
+// no name nobody vouches: TLS does not say which it was.
 func (i *Issuers) vouched(s tls.ConnectionState, thumbprints []string) error {
+	if s.ServerName == "" {
+		return ErrThumbprint
+	}
 	chain := x509.NewCertPool()
 	for _, c := range s.PeerCertificates[1:] {
 		chain.AddCert(c)

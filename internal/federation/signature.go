@@ -149,5 +149,5 @@ func transforms(reference *etree.Element) bool {
 // strong says whether a certificate's key may sign.
 func strong(c *x509.Certificate) bool {
 	key, ok := c.PublicKey.(*rsa.PublicKey)
-	return !ok || key.N.BitLen() >= minRSABits
+	return !ok || strongRSA(key)
 }

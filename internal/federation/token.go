@@ -30,6 +30,7 @@ const (
 	maxToken   = 20000 // bytes
 	maxClaims  = 256
 	minRSABits = 2048
+	maxRSABits = 16384 // the time that a signature takes grows with their square
 )
 
 // algorithms are those that AWS takes. Neither "none" nor any with a shared
@@ -97,11 +98,16 @@ func verifies(k jose.JSONWebKey) bool {
 	}
 	switch key := k.Key.(type) {
 	case *rsa.PublicKey:
-		return key.N.BitLen() >= minRSABits
+		return strongRSA(key)
 	case *ecdsa.PublicKey:
 		return true
 	}
 	return false
+}
+
+// strongRSA says whether signatures of a key prove something, in little time.
+func strongRSA(k *rsa.PublicKey) bool {
+	return k.N.BitLen() >= minRSABits && k.N.BitLen() <= maxRSABits
 }
 
 // find is the key that a header names, or the only one there is if it names none.

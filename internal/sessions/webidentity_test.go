@@ -8,7 +8,9 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"encoding/pem"
+	"math/big"
 	"net/http"
 	"strings"
 	"testing"
@@ -253,5 +255,71 @@ func TestStrangersAreLimited(t *testing.T) {
 	w.now = w.now.Add(time.Second)
 	if _, err := w.web(role, "none"); !strings.HasPrefix(code(err), "InvalidIdentityToken: ") {
 		t.Errorf("a second later: %v", err)
+	}
+}
+
+// Paths of one host that differ in case alone may be different tenants': the keys of
+// one are not those of the other.
+func TestWebIdentityIssuersByCase(t *testing.T) {
+	w := newWorld(t)
+	victim, other := newIDP(t, w), newIDP(t, w)
+	victim.url, other.url = "https://"+idpHost+"/Tenant", "https://"+idpHost+"/tenant"
+	other.key = must(rsa.GenerateKey(rand.Reader, 2048))(t)
+	at := func(url string, key *rsa.PublicKey) http.HandlerFunc {
+		return func(out http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/keys") {
+				_ = json.NewEncoder(out).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key, KeyID: "k1"}}})
+				return
+			}
+			_ = json.NewEncoder(out).Encode(map[string]string{"issuer": url, "jwks_uri": url + "/keys"})
+		}
+	}
+	honest, hostile := at(victim.url, &rsaKey().PublicKey), at(other.url, other.key.Public().(*rsa.PublicKey))
+	both := http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/Tenant/") {
+			honest(out, r)
+			return
+		}
+		hostile(out, r)
+	})
+	other.serve.Store(&both) // the host's name leads to the one made last
+	victim.thumbprint = other.thumbprint
+	role := victim.trusted(`{}`)
+	must(w.admin(accountA).CreateOpenIDConnectProvider(t.Context(), &iam.CreateOpenIDConnectProviderInput{
+		Url: &other.url, ClientIDList: []string{"client1"}, ThumbprintList: []string{other.thumbprint},
+	}))(t)
+	if _, err := w.web(role, other.token("k1", jose.RS256, nil)); code(err) != "AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity" {
+		t.Fatalf("a token of a provider that the role does not trust: %v", err)
+	}
+	_, err := w.web(role, other.token("k1", jose.RS256, map[string]any{"iss": victim.url}))
+	if code(err) != "InvalidIdentityToken: The signature of the token is invalid" {
+		t.Errorf("a token that another tenant has signed: %v", err)
+	}
+	must(w.web(role, victim.token("k1", jose.RS256, nil)))(t)
+}
+
+// A certificate for a name vouches for nothing at an address, whoever vouches for
+// the certificate.
+func TestWebIdentityIssuerAtAddress(t *testing.T) {
+	w := newWorld(t)
+	p := newIDP(t, w)
+	p.url = "https://192.0.2.7"
+	w.hosts["192.0.2.7:443"] = w.hosts[idpHost+":443"]
+	_, err := w.web(p.trusted(`{}`), p.token("k1", jose.RS256, nil))
+	if code(err) != "InvalidIdentityToken: OpenIDConnect provider's HTTPS certificate doesn't match configured thumbprint" {
+		t.Error(err)
+	}
+}
+
+// A key so large that looking at one signature takes long is none.
+func TestWebIdentityHugeKey(t *testing.T) {
+	w := newWorld(t)
+	p := newIDP(t, w)
+	role := p.trusted(`{}`)
+	n := new(big.Int).Lsh(big.NewInt(1), 65536)
+	p.publish(jose.JSONWebKey{Key: &rsa.PublicKey{N: n.Add(n, big.NewInt(1)), E: 65537}, KeyID: "k1", Use: "sig"})
+	_, err := w.web(role, p.token("k1", jose.RS256, nil))
+	if !strings.HasPrefix(code(err), "InvalidIdentityToken: Couldn't retrieve verification key") {
+		t.Error(err)
 	}
 }
