@@ -20,7 +20,7 @@ const invariant = `SELECT concat_ws(' ', (SELECT sum(abalance) FROM pgbench_acco
 func TestSnapshotsOfARunningServer(t *testing.T) {
 	program, err := exec.LookPath("pgbench")
 	if err != nil {
-		t.Skip("SKIPPED: pgbench is not installed")
+		t.Skip("SKIPPED: pgbench is not installed, so snapshots of a server at work are not tried")
 	}
 	s := newServer(t, "--snapshot-read-rate", "64")
 	p := root(t, s, "111122223333")

@@ -194,23 +194,14 @@ func newAccountList() *cobra.Command {
 		Short: "List the accounts",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := f.check(); err != nil {
-				return err
-			}
-			op, err := f.operate(c)
-			if err != nil {
-				return err
-			}
-			defer op.Close()
-			list, err := op.Accounts(c.Context())
-			if err != nil {
-				return err
-			}
-			var text strings.Builder
-			for _, a := range list {
-				fmt.Fprintf(&text, "%s  %s\n", a.ID, a.Name)
-			}
-			return f.print(c.OutOrStdout(), list, text.String())
+			return f.show(c, func(op server.Operator) (any, string, error) {
+				list, err := op.Accounts(c.Context())
+				var text strings.Builder
+				for _, a := range list {
+					fmt.Fprintf(&text, "%s  %s\n", a.ID, a.Name)
+				}
+				return list, text.String(), err
+			})
 		},
 	}
 	f.define(c)
@@ -221,6 +212,23 @@ func newAccountList() *cobra.Command {
 func (f *accountFlags) operate(c *cobra.Command) (server.Operator, error) {
 	f.cfg.Passphrase = passphrase(c, f.passphrase, passphraseFlag)
 	return server.Operate(c.Context(), f.cfg)
+}
+
+// show prints what look finds, which is printed in one form or the other.
+func (f *accountFlags) show(c *cobra.Command, look func(server.Operator) (found any, text string, err error)) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	op, err := f.operate(c)
+	if err != nil {
+		return err
+	}
+	defer op.Close()
+	found, text, err := look(op)
+	if err != nil {
+		return err
+	}
+	return f.print(c.OutOrStdout(), found, text)
 }
 
 func (f *accountFlags) check() error {

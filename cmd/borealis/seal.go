@@ -36,19 +36,10 @@ func newSealStatus() *cobra.Command {
 		Short: "Show how the root key is kept, and what is sealed under it",
 		Args:  noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := f.check(); err != nil {
-				return err
-			}
-			op, err := f.operate(c)
-			if err != nil {
-				return err
-			}
-			defer op.Close()
-			s, err := op.Seal(c.Context())
-			if err != nil {
-				return err
-			}
-			return f.print(c.OutOrStdout(), s, sealText(s))
+			return f.show(c, func(op server.Operator) (any, string, error) {
+				s, err := op.Seal(c.Context())
+				return s, sealText(s), err
+			})
 		},
 	}
 	f.define(c)

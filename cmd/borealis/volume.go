@@ -81,19 +81,10 @@ stored of it, compressed and shared with others (STORED), and what deleting it w
 (OWN); then the same for each KMS key, under which each byte is counted once.`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := f.check(); err != nil {
-				return err
-			}
-			op, err := f.operate(c)
-			if err != nil {
-				return err
-			}
-			defer op.Close()
-			s, err := op.VolumeStats(c.Context())
-			if err != nil {
-				return err
-			}
-			return f.print(c.OutOrStdout(), s, statsText(s))
+			return f.show(c, func(op server.Operator) (any, string, error) {
+				s, err := op.VolumeStats(c.Context())
+				return s, statsText(s), err
+			})
 		},
 	}
 	f.define(c)

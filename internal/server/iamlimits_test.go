@@ -3,16 +3,12 @@ package server_test
 import (
 	"errors"
 	"fmt"
-	"log/slog"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/smithy-go"
-
-	"borealis/internal/server"
 )
 
 // filled is a policy of n characters, and before them as many of white space, which
@@ -42,18 +38,7 @@ func many(n int) []types.Tag {
 // IAM's limits, each with what is just good enough and what is one too many, in AWS's
 // words.
 func TestIAMLimits(t *testing.T) {
-	dir := t.TempDir()
-	s, err := server.Open(t.Context(), server.Config{Data: filepath.Join(dir, "data"), RootKey: filepath.Join(dir, "root.key"), Init: true, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	a, err := s.CreateAccount(t.Context(), server.NewAccount{ID: "111122223333", Name: "a"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := iam.NewFromConfig(client(serve(t, s), a.AccessKeyID, a.SecretAccessKey, ""))
-	populate(t, c)
+	c := populated(t)
 	ctx := t.Context()
 	x := func(n int) *string { return new(strings.Repeat("x", n)) }
 	user := func(name, path *string) error {

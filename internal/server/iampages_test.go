@@ -155,9 +155,9 @@ func populate(t *testing.T, c *iam.Client) {
 	}
 }
 
-// Everything that IAM lists in pages, the SDK's paginators walk through, one item at a
-// time, without losing any or seeing one twice.
-func TestIAMPages(t *testing.T) {
+// populated is IAM over the wire, for the root user of an account that has something
+// of everything.
+func populated(t *testing.T) *iam.Client {
 	dir := t.TempDir()
 	s, err := server.Open(t.Context(), server.Config{Data: filepath.Join(dir, "data"), RootKey: filepath.Join(dir, "root.key"), Init: true, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -170,6 +170,13 @@ func TestIAMPages(t *testing.T) {
 	}
 	c := iam.NewFromConfig(client(serve(t, s), a.AccessKeyID, a.SecretAccessKey, ""))
 	populate(t, c)
+	return c
+}
+
+// Everything that IAM lists in pages, the SDK's paginators walk through, one item at a
+// time, without losing any or seeing one twice.
+func TestIAMPages(t *testing.T) {
+	c := populated(t)
 	u0, r0, g0, d0, p0 := new("u0"), new("r0"), new("g0"), new("d0"), new("arn:aws:iam::111122223333:policy/p0")
 	oidc, saml, device := new("arn:aws:iam::111122223333:oidc-provider/example.com"), new("arn:aws:iam::111122223333:saml-provider/s"), new("arn:aws:iam::111122223333:mfa/d0")
 	user, actions := new("arn:aws:iam::111122223333:user/u0"), []string{"kms:Encrypt", "kms:Decrypt", "rds:CreateDBCluster", "iam:GetUser", "s3:GetObject"}
