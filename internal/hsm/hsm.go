@@ -17,7 +17,7 @@ type Kind string
 const (
 	// NotFound: the module has no token of that name, or not any more.
 	NotFound Kind = "NotFound"
-	// NotActive: the token is not initialized.
+	// NotActive: the token is not initialized, or the module is closed.
 	NotActive Kind = "NotActive"
 	// Unfit: the token cannot make AES keys, or not encrypt with AES-GCM.
 	Unfit Kind = "Unfit"

@@ -39,7 +39,10 @@ type Module struct {
 	ctx         *pkcs11.Ctx
 	initialized bool // by this Module
 
+	calls sync.WaitGroup // those under way, also when nobody waits for them any more
+
 	mu     sync.Mutex
+	closed bool
 	tokens map[string]*token // by label; those that were used
 	others token             // for questions about any other label, of which there is no end
 }
@@ -75,15 +78,35 @@ func Open(path string) (*Module, error) {
 	return m, nil
 }
 
-// Close logs out of all tokens and ends the use of the module. It does not wait
-// for a token that hangs.
+// Close logs out of all tokens and ends the use of the module: whoever asks for
+// something afterwards is told that it is closed. It waits for what is under way,
+// also where the caller no longer does, but not longer than Timeout for a token
+// that hangs: then the module stays loaded until the token has answered.
 func (m *Module) Close() error {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	closed := m.closed
+	m.closed = true
+	m.mu.Unlock()
+	if closed {
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() {
+		m.calls.Wait()
+		done <- m.unload()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(Timeout):
+		return nil
+	}
+}
+
+// unload ends the use of the module. Nothing may be under way.
+func (m *Module) unload() error {
 	for _, t := range m.tokens {
-		if err := m.logout(t); err != nil {
-			return err
-		}
+		m.shut(t)
 	}
 	if m.initialized {
 		if err := m.ctx.Finalize(); err != nil {
@@ -91,6 +114,17 @@ func (m *Module) Close() error {
 		}
 	}
 	m.ctx.Destroy()
+	return nil
+}
+
+// begin notes that a call into the module begins, which m.calls.Done ends.
+func (m *Module) begin() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return &Error{NotActive, "the module " + m.path + " is closed"}
+	}
+	m.calls.Add(1)
 	return nil
 }
 
@@ -118,7 +152,7 @@ func (m *Module) token(label string) *token {
 // Check says whether there is a token of this name that can hold keys. If the
 // token shows certificates, anchor, in DER, must be one of them.
 func (m *Module) Check(ctx context.Context, label string, anchor []byte) error {
-	_, err := within(ctx, m.asked(label), func() (struct{}, error) {
+	_, err := within(ctx, m, m.asked(label), func() (struct{}, error) {
 		slot, err := m.find(label)
 		if err != nil {
 			return struct{}{}, err
@@ -196,7 +230,7 @@ func (m *Module) vouched(slot uint, anchor []byte) error {
 // the token's now.
 func (m *Module) Login(ctx context.Context, at Token) error {
 	t := m.token(at.Label)
-	_, err := within(ctx, t, func() (struct{}, error) {
+	_, err := within(ctx, m, t, func() (struct{}, error) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		m.shut(t)
@@ -206,10 +240,9 @@ func (m *Module) Login(ctx context.Context, at Token) error {
 }
 
 // Logout ends the use of a token until somebody asks for something there.
-func (m *Module) Logout(label string) error { return m.logout(m.token(label)) }
-
-func (m *Module) logout(t *token) error {
-	_, err := within(context.Background(), t, func() (struct{}, error) {
+func (m *Module) Logout(label string) error {
+	t := m.token(label)
+	_, err := within(context.Background(), m, t, func() (struct{}, error) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		m.shut(t)
@@ -297,7 +330,7 @@ func (m *Module) release(t *token, s pkcs11.SessionHandle, failed bool) {
 // it logs in again and runs fn once more.
 func do[T any](ctx context.Context, m *Module, at Token, what string, fn func(pkcs11.SessionHandle) (T, error)) (T, error) {
 	t := m.token(at.Label)
-	return within(ctx, t, func() (T, error) {
+	return within(ctx, m, t, func() (T, error) {
 		v, err := once(m, t, at, fn)
 		if wasAway(err) {
 			t.mu.Lock()
@@ -324,17 +357,23 @@ func once[T any](m *Module, t *token, at Token, fn func(pkcs11.SessionHandle) (T
 
 // within runs fn when the token has room for it, and waits for it no longer than
 // Timeout. What is not waited for any more goes on, and keeps its room.
-func within[T any](ctx context.Context, t *token, fn func() (T, error)) (T, error) {
+func within[T any](ctx context.Context, m *Module, t *token, fn func() (T, error)) (T, error) {
 	type result struct {
 		v   T
 		err error
 	}
+	var zero T
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	done := make(chan result, 1)
 	select {
 	case t.busy <- struct{}{}:
+		if err := m.begin(); err != nil {
+			<-t.busy
+			return zero, err
+		}
 		go func() {
+			defer m.calls.Done()
 			defer func() { <-t.busy }()
 			v, err := fn()
 			done <- result{v, err}
@@ -345,7 +384,6 @@ func within[T any](ctx context.Context, t *token, fn func() (T, error)) (T, erro
 	case r := <-done:
 		return r.v, r.err
 	case <-ctx.Done():
-		var zero T
 		return zero, &Error{TimedOut, fmt.Sprintf("no answer within %v", Timeout)}
 	}
 }

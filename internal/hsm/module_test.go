@@ -343,14 +343,30 @@ func TestAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-func TestCancelled(t *testing.T) {
+// Close waits for what nobody waits for any more: the module is not taken from
+// under a call. Afterwards the module is closed to all.
+func TestClosedUnderCalls(t *testing.T) {
 	lib := softHSM(t)
 	initToken(t, label)
-	m := open(t, lib)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := m.Random(ctx, token, 1); err != nil && kind(err) != hsm.TimedOut {
-		t.Error(err)
+	for range 10 {
+		m := open(t, lib)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if _, err := m.Random(ctx, token, 1000); err != nil && kind(err) != hsm.TimedOut {
+					t.Error(err)
+				}
+			})
+		}
+		cancel()
+		wg.Wait()
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Random(t.Context(), token, 1); kind(err) != hsm.NotActive {
+			t.Errorf("after Close: %v", err)
+		}
 	}
 }
 
