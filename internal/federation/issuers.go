@@ -33,10 +33,12 @@ var (
 )
 
 const (
-	fetchTimeout = 10 * time.Second // for one provider's two documents
-	maxDocument  = 256 << 10        // bytes
-	maxFetches   = 8                // at the same time
-	maxIssuers   = 1024             // that are remembered
+	fetchTimeout = 5 * time.Second // for one provider's two documents, and for the wait before
+	maxDocument  = 256 << 10       // bytes
+	maxFetches   = 64              // at the same time
+	maxFetchesOf = 4               // of those, for one account
+	maxWaitingOf = 32              // that wait for keys of one account's providers
+	maxIssuers   = 1024            // that are remembered
 
 	keep      = time.Hour        // that keys are believed
 	keepError = 10 * time.Second // that a failure is not tried again
@@ -49,7 +51,8 @@ const (
 type Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Issuers fetches the keys of OpenID Connect providers, and remembers them for a
-// while. It may be used by many goroutines at once.
+// while. Each account has its own share of it: providers of one that are slow, or
+// many, take nothing from another's. It may be used by many goroutines at once.
 type Issuers struct {
 	dial  Dialer
 	roots *x509.CertPool
@@ -58,8 +61,16 @@ type Issuers struct {
 	flights singleflight.Group
 	fetches *semaphore.Weighted
 
-	mu    sync.Mutex
-	known map[string]entry
+	mu     sync.Mutex
+	shares map[string]*share
+	known  int // entries of all shares
+}
+
+// A share is what Issuers has and does for one account.
+type share struct {
+	fetches *semaphore.Weighted
+	waiting int
+	known   map[string]entry
 }
 
 // An entry is what was last fetched from a provider, or why nothing was.
@@ -72,45 +83,33 @@ type entry struct {
 // NewIssuers returns Issuers that reach providers with dial, and trust authorities
 // in roots (the system's if nil).
 func NewIssuers(dial Dialer, roots *x509.CertPool, now func() time.Time) *Issuers {
-	return &Issuers{dial: dial, roots: roots, now: now, fetches: semaphore.NewWeighted(maxFetches), known: map[string]entry{}}
+	return &Issuers{dial: dial, roots: roots, now: now, fetches: semaphore.NewWeighted(maxFetches), shares: map[string]*share{}}
 }
 
-// Verify returns what t says, if a key of its issuer has signed it. thumbprints
-// are the SHA-1 sums, in hex, of certificates that vouch for the issuer where no
-// known authority does.
-func (i *Issuers) Verify(ctx context.Context, t *Token, thumbprints []string) (Claims, error) {
-	keys, err := i.keys(ctx, t.issuer, thumbprints, keep)
-	if err != nil {
-		return Claims{}, err
+// Keys are those of the provider that has issued t, which account trusts: as they
+// are now if again is set, because t names one that was not among them, and else as
+// they were within the hour. thumbprints are the SHA-1 sums, in hex, of certificates
+// that vouch for the provider where no known authority does.
+func (i *Issuers) Keys(ctx context.Context, account string, t *Token, thumbprints []string, again bool) (Keys, error) {
+	age := keep
+	if again {
+		age = refetch
 	}
-	c, err := t.Verify(keys)
-	if !errors.Is(err, ErrNoKey) {
-		return c, err
-	}
-	if keys, err = i.keys(ctx, t.issuer, thumbprints, refetch); err != nil { // it may have a new one
-		return Claims{}, err
-	}
-	return t.Verify(keys)
-}
-
-// keys are the issuer's, fetched no longer ago than age.
-func (i *Issuers) keys(ctx context.Context, issuer string, thumbprints []string, age time.Duration) (Keys, error) {
 	// Two issuers may differ in case alone: one host's paths are different tenants.
-	name := issuer + "\x00" + strings.ToLower(strings.Join(thumbprints, " "))
-	i.mu.Lock()
-	e, ok := i.known[name]
-	i.mu.Unlock()
-	if e.err != nil {
-		age = keepError
-	}
-	if ok && i.now().Sub(e.at) < age {
+	name := t.issuer + "\x00" + strings.ToLower(strings.Join(thumbprints, " "))
+	s, e, known := i.join(account, name, age)
+	if known {
 		return e.keys, e.err
 	}
-	done := i.flights.DoChan(name, func() (any, error) {
+	if s == nil {
+		return Keys{}, fmt.Errorf("too many wait for the account's providers: %w", ErrUnreachable)
+	}
+	defer i.leave(s)
+	done := i.flights.DoChan(account+"\x00"+name, func() (any, error) {
 		// Whoever asked first may go away; the others still want it.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 		defer cancel()
-		return i.fetch(ctx, name, issuer, thumbprints)
+		return i.fetch(ctx, s, name, t.issuer, thumbprints)
 	})
 	select {
 	case r := <-done:
@@ -121,22 +120,75 @@ func (i *Issuers) keys(ctx context.Context, issuer string, thumbprints []string,
 	}
 }
 
-// fetch fetches an issuer's keys and remembers them, or that it could not.
-func (i *Issuers) fetch(ctx context.Context, name, issuer string, thumbprints []string) (Keys, error) {
-	if err := i.fetches.Acquire(ctx, 1); err != nil {
-		return Keys{}, fmt.Errorf("keys of an issuer: %w", ErrUnreachable)
+// join returns what is known of a provider, if that is not older than age; else the
+// account's share, in which one more waits then, or nil if too many do.
+func (i *Issuers) join(account, name string, age time.Duration) (*share, entry, bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	s := i.shares[account]
+	if s == nil {
+		s = &share{fetches: semaphore.NewWeighted(maxFetchesOf), known: map[string]entry{}}
+		i.shares[account] = s
 	}
-	defer i.fetches.Release(1)
+	e, ok := s.known[name]
+	if e.err != nil {
+		age = keepError
+	}
+	if ok && i.now().Sub(e.at) < age {
+		return s, e, true
+	}
+	if s.waiting >= maxWaitingOf {
+		return nil, entry{}, false
+	}
+	s.waiting++
+	return s, entry{}, false
+}
+
+func (i *Issuers) leave(s *share) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	s.waiting--
+}
+
+// fetch fetches an issuer's keys and remembers them, or that it could not.
+func (i *Issuers) fetch(ctx context.Context, s *share, name, issuer string, thumbprints []string) (Keys, error) {
+	for _, turn := range []*semaphore.Weighted{s.fetches, i.fetches} {
+		if err := turn.Acquire(ctx, 1); err != nil {
+			return Keys{}, fmt.Errorf("keys of an issuer: %w", ErrUnreachable)
+		}
+		defer turn.Release(1)
+	}
 	e := entry{}
 	e.keys, e.err = i.discover(ctx, issuer, thumbprints)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	e.at = i.now()
-	if len(i.known) >= maxIssuers {
-		clear(i.known)
+	if _, again := s.known[name]; !again {
+		i.known++
 	}
-	i.known[name] = e
+	s.known[name] = e
+	if i.known > maxIssuers {
+		i.forget()
+	}
 	return e.keys, e.err
+}
+
+// forget forgets the oldest entry of the account that has the most.
+func (i *Issuers) forget() {
+	var most *share
+	for _, s := range i.shares {
+		if most == nil || len(s.known) > len(most.known) {
+			most = s
+		}
+	}
+	oldest := ""
+	for name, e := range most.known {
+		if oldest == "" || e.at.Before(most.known[oldest].at) {
+			oldest = name
+		}
+	}
+	delete(most.known, oldest)
+	i.known--
 }
 
 // discover finds an issuer's keys by its discovery document.

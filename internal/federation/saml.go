@@ -34,6 +34,10 @@ const (
 	skew = time.Minute
 )
 
+// MaxCertificates is how many certificates of a provider's are tried on a signature:
+// the first that its metadata have.
+const MaxCertificates = 10
+
 // Metadata are what is known of a SAML provider.
 type Metadata struct {
 	Entity       string
@@ -72,7 +76,7 @@ func ReadMetadata(text string) (Metadata, error) {
 			if err != nil {
 				return Metadata{}, ErrMetadata
 			}
-			if k.Use != "encryption" && strong(c) {
+			if k.Use != "encryption" && strong(c) && !slices.ContainsFunc(m.Certificates, c.Equal) && len(m.Certificates) < MaxCertificates {
 				m.Certificates = append(m.Certificates, c)
 			}
 		}

@@ -77,11 +77,11 @@ func verified(e, s *etree.Element, certificates []*x509.Certificate, now time.Ti
 	if !wellMade(s, e.SelectAttrValue("ID", "")) {
 		return nil, ErrSignature
 	}
+	one, err := alone(e)
+	if err != nil {
+		return nil, ErrSignature
+	}
 	for _, c := range certificates {
-		one, err := alone(e)
-		if err != nil {
-			return nil, ErrSignature
-		}
 		context := dsig.NewDefaultValidationContext(&dsig.MemoryX509CertificateStore{Roots: []*x509.Certificate{c}})
 		context.Clock = dsig.NewFakeClockAt(now)
 		if out, err := context.Validate(one); err == nil {

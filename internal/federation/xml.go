@@ -16,6 +16,7 @@ const (
 	maxDepth    = 50
 	maxElements = 5000
 	maxAttrs    = 50 // of an element
+	maxSpaces   = 64 // declarations of namespaces, in all
 )
 
 // readXML reads a document, and refuses all that has no place in a response and
@@ -55,8 +56,8 @@ func plain(text []byte) error {
 
 // A scan is what was seen of a document.
 type scan struct {
-	depth, elements int
-	ids             map[string]bool
+	depth, elements, spaces int
+	ids                     map[string]bool
 }
 
 // takes says whether a token, which ends at an offset, may be where it is.
@@ -85,6 +86,9 @@ func (s *scan) attributes(all []xml.Attr) bool {
 			return false
 		}
 		seen[a.Name] = true
+		if a.Name.Space == "xmlns" || a.Name == (xml.Name{Local: "xmlns"}) {
+			s.spaces++
+		}
 		if strings.EqualFold(a.Name.Local, "ID") && a.Name.Space != "xmlns" {
 			if a.Value == "" || s.ids[a.Value] {
 				return false
@@ -92,7 +96,7 @@ func (s *scan) attributes(all []xml.Attr) bool {
 			s.ids[a.Value] = true
 		}
 	}
-	return len(all) <= maxAttrs
+	return len(all) <= maxAttrs && s.spaces <= maxSpaces
 }
 
 // under are the elements of a tree with a name in a namespace, the tree's root

@@ -208,7 +208,7 @@ func (g *Gateway) run(w http.ResponseWriter, r *http.Request, x *exchange) (any,
 		return nil, s.wire.NotImplemented(op)
 	}
 	if s.wire.Name == "iam" {
-		if x.call.Caller.Kind == cloud.FederatedUser { // IAM does not know them
+		if unknownToIAM(&x.call.Caller) {
 			return nil, &sigv4.Error{Kind: sigv4.ErrUnknown}
 		}
 		// IAM is one for all Regions, and is at home in this one, however a client
@@ -217,6 +217,13 @@ func (g *Gateway) run(w http.ResponseWriter, r *http.Request, x *exchange) (any,
 	}
 	x.called, x.call.Service, x.call.Operation, x.call.Time = true, s.wire.Name, op, g.now()
 	return s.run(r.Context(), &x.call, body)
+}
+
+// unknownToIAM says of whose sessions IAM takes none: those of GetFederationToken, and
+// those of GetSessionToken that were made without a second factor.
+func unknownToIAM(c *cloud.Caller) bool {
+	own := (c.Kind == cloud.User || c.Kind == cloud.Root) && !c.TokenIssued.IsZero()
+	return c.Kind == cloud.FederatedUser || own && !c.MFA
 }
 
 // finish puts the call on record before it is answered with a. If that cannot be

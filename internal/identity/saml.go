@@ -16,6 +16,7 @@ import (
 
 const (
 	maxSAML         = 100 // providers of an account
+	maxSAMLCerts    = 10  // that sign, of a provider: each is tried on a signature
 	samlYears       = 100 // that metadata without an end are valid
 	samlMetadataXML = "urn:oasis:names:tc:SAML:2.0:metadata"
 )
@@ -81,6 +82,9 @@ func readMetadata(document string, now time.Time) (time.Time, error) {
 	}
 	if certificates == 0 {
 		return time.Time{}, invalidInput("Could not parse metadata")
+	}
+	if certificates > maxSAMLCerts {
+		return time.Time{}, invalidInput("Metadata must have no more than %d signing certificates", maxSAMLCerts)
 	}
 	if m.ValidUntil == "" {
 		return now.AddDate(samlYears, 0, 0), nil

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -95,6 +96,19 @@ func TestCredentialsOverTheWire(t *testing.T) {
 	c := session.Credentials
 	_, err = kms.NewFromConfig(client(url, *c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken)).ListKeys(ctx, nil)
 	check("ListKeys with a second factor", err)
+	_, err = people.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: new("ann"), PolicyName: new("q"), PolicyDocument: new(strings.Replace(only, "kms:ListKeys", "iam:ListUsers", 1))})
+	check("PutUserPolicy", err)
+	_, err = iam.NewFromConfig(client(url, *c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken)).ListUsers(ctx, nil)
+	check("IAM with a second factor", err)
+	for who, creds := range map[string]aws.Config{"ann": ann, "root": client(url, a.AccessKeyID, a.SecretAccessKey, "")} {
+		session, err := sts.NewFromConfig(creds).GetSessionToken(ctx, nil)
+		check("GetSessionToken", err)
+		c := session.Credentials
+		_, err = iam.NewFromConfig(client(url, *c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken)).ListUsers(ctx, nil)
+		if err == nil || !strings.HasSuffix(err.Error(), "api error InvalidClientTokenId: The security token included in the request is invalid.") {
+			t.Errorf("IAM as a session of %s without a second factor: %v", who, err)
+		}
+	}
 
 	used, err := people.GetAccessKeyLastUsed(ctx, &iam.GetAccessKeyLastUsedInput{AccessKeyId: key.AccessKey.AccessKeyId})
 	check("GetAccessKeyLastUsed", err)

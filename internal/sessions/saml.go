@@ -3,12 +3,14 @@ package sessions
 import (
 	"context"
 	"crypto/sha1" //nolint:gosec // what AWS makes NameQualifier with
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -49,11 +51,11 @@ var sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
 // trusts it in that. Nobody needs to sign: the response is the proof.
 func (v *View) AssumeRoleWithSAML(ctx context.Context, in *sts.AssumeRoleWithSAMLInput) (*sts.AssumeRoleWithSAMLOutput, error) {
 	const action = "sts:AssumeRoleWithSAML"
-	done, err := v.admit(ctx)
+	t, err := v.admit(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer t.end()
 	role, err := v.role(ctx, *in.RoleArn)
 	if err != nil {
 		return nil, err
@@ -109,7 +111,7 @@ func (v *View) assertion(ctx context.Context, role Role, in *sts.AssumeRoleWithS
 		return a, invalidToken("Invalid base64 SAMLResponse")
 	}
 	now := v.Now()
-	metadata, err := federation.ReadMetadata(p.Metadata)
+	metadata, err := v.metadata.read(p.Metadata)
 	if err == nil && now.Before(p.ValidUntil) {
 		a.Subject, err = federation.VerifyResponse(text, metadata, here, now)
 	} else {
@@ -129,6 +131,36 @@ func (v *View) assertion(ctx context.Context, role Role, in *sts.AssumeRoleWithS
 		return a, accessDenied("Not authorized to perform sts:AssumeRoleWithSAML")
 	}
 	return a, nil
+}
+
+// metadata are those of providers, read once. The zero value is ready.
+type metadata struct {
+	mu    sync.Mutex
+	known map[[sha256.Size]byte]federation.Metadata
+}
+
+// maxMetadata is how many documents metadata remembers.
+const maxMetadata = 256
+
+func (m *metadata) read(text string) (federation.Metadata, error) {
+	sum := sha256.Sum256([]byte(text))
+	m.mu.Lock()
+	old, ok := m.known[sum]
+	m.mu.Unlock()
+	if ok {
+		return old, nil
+	}
+	read, err := federation.ReadMetadata(text)
+	if err != nil {
+		return read, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.known) >= maxMetadata || m.known == nil {
+		m.known = map[[sha256.Size]byte]federation.Metadata{}
+	}
+	m.known[sum] = read
+	return read, nil
 }
 
 // unverifiedSAML says in STS's words why a response could not be verified.

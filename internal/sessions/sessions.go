@@ -69,9 +69,11 @@ type SAMLProvider struct {
 
 // Issuers knows the keys of OpenID Connect providers. It may be used concurrently.
 type Issuers interface {
-	// Verify returns what a token says, if its issuer has signed it. Its errors are
-	// those of package federation.
-	Verify(ctx context.Context, t *federation.Token, thumbprints []string) (federation.Claims, error)
+	// Keys are those of a token's issuer, whom account trusts if an authority or one of
+	// thumbprints vouches for it: as they are now if again is set, because the token
+	// names one that was not among them. Its errors are those of package federation.
+	// What it does for one account takes nothing from another.
+	Keys(ctx context.Context, account string, t *federation.Token, thumbprints []string, again bool) (federation.Keys, error)
 }
 
 // A Role is what it takes to decide who may assume a role, and as whom.
@@ -114,6 +116,7 @@ type Service struct {
 	Now    func() time.Time
 
 	strangers strangers
+	metadata  metadata
 }
 
 // A View is the service as one caller sees it.

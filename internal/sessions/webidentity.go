@@ -25,11 +25,11 @@ const ahead = time.Minute
 // that. Nobody needs to sign: the token is the proof.
 func (v *View) AssumeRoleWithWebIdentity(ctx context.Context, in *sts.AssumeRoleWithWebIdentityInput) (*sts.AssumeRoleWithWebIdentityOutput, error) {
 	const action = "sts:AssumeRoleWithWebIdentity"
-	done, err := v.admit(ctx)
+	t, err := v.admit(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer t.end()
 	role, err := v.role(ctx, *in.RoleArn)
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func (v *View) AssumeRoleWithWebIdentity(ctx context.Context, in *sts.AssumeRole
 	if in.ProviderId != nil {
 		return nil, v.rejected(action, role, &smithy.GenericAPIError{Code: "NotImplemented", Message: "ProviderId is not supported: only tokens of OpenID Connect are.", Fault: smithy.FaultClient})
 	}
-	w, err := v.webIdentity(ctx, role.Account, *in.WebIdentityToken)
+	w, err := v.webIdentity(ctx, t, role.Account, *in.WebIdentityToken)
 	if err != nil {
 		return nil, v.rejected(action, role, err)
 	}
@@ -72,8 +72,8 @@ type webIdentity struct {
 	claims   federation.Claims
 }
 
-// webIdentity verifies a token of a provider of account a.
-func (v *View) webIdentity(ctx context.Context, a cloud.AccountID, text string) (w webIdentity, err error) {
+// webIdentity verifies a token of a provider of account a, in turn t.
+func (v *View) webIdentity(ctx context.Context, t *turn, a cloud.AccountID, text string) (w webIdentity, err error) {
 	token, err := federation.ReadToken(text)
 	if err != nil {
 		return w, invalidToken("The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)")
@@ -88,13 +88,31 @@ func (v *View) webIdentity(ctx context.Context, a cloud.AccountID, text string) 
 	if err != nil {
 		return w, fmt.Errorf("identity provider %s: %w", w.arn, err)
 	}
-	if w.claims, err = v.Issuers.Verify(ctx, token, provider.Thumbprints); err != nil {
+	if w.claims, err = v.claims(ctx, t, a, token, provider.Thumbprints); err != nil {
 		return w, unverified(err)
 	}
 	if err := v.inTime(w.claims); err != nil {
 		return w, err
 	}
 	return w, w.check(provider)
+}
+
+// claims are what a token says, if its issuer has signed it.
+func (v *View) claims(ctx context.Context, t *turn, a cloud.AccountID, token *federation.Token, thumbprints []string) (c federation.Claims, err error) {
+	for _, again := range []bool{false, true} {
+		var keys federation.Keys
+		err = t.outside(ctx, func() error {
+			keys, err = v.Issuers.Keys(ctx, string(a), token, thumbprints, again)
+			return err
+		})
+		if err != nil {
+			return c, err
+		}
+		if c, err = token.Verify(keys); !errors.Is(err, federation.ErrNoKey) {
+			break
+		}
+	}
+	return c, err
 }
 
 // unverified says in STS's words why a token could not be verified.

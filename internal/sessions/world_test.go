@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,9 +52,14 @@ func (g gcm) Open(sealed, context []byte) ([]byte, error) {
 	return g.AEAD.Open(nil, nil, sealed, context)
 }
 
-type journal struct{ events []audit.Event }
+type journal struct {
+	mu     sync.Mutex
+	events []audit.Event
+}
 
 func (j *journal) Record(e audit.Event) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	j.events = append(j.events, e)
 	return nil
 }
