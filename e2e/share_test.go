@@ -31,6 +31,7 @@ func TestShare(t *testing.T) {
 	}{
 		{"DryRunChangesNothing", dryRunChangesNothing},
 		{"Verify", verified},
+		{"SavedPlan", savedPlan},
 		{"TwiceIsOnce", twiceIsOnce},
 		{"JSON", jsonOutput},
 		{"Interrupted", interruptedAnywhere},
@@ -123,6 +124,27 @@ func dryRunChangesNothing(t *testing.T, w *sharing) {
 			t.Error("the target has a key aws/rds after a dry run")
 		}
 	}
+}
+
+// A plan that is saved is carried out by somebody else, or not at all.
+func savedPlan(t *testing.T, w *sharing) {
+	id, file := w.snapshot(t), t.TempDir()+"/nightly.plan"
+	plan := []string{"plan", id, "--source-profile", "prod", "--target-profile", "backup", "--restore-cluster", "planned"}
+	finish(t, w.borealis(t.Context(), append(plan, "--out", file, "--detailed-exitcode")...)).wants(t, 2, "borealis apply "+file)
+	text, err := os.ReadFile(file)
+	must(t, err)
+	forged := t.TempDir() + "/forged.plan"
+	must(t, os.WriteFile(forged, bytes.ReplaceAll(text, []byte("kms:CreateGrant"), []byte("kms:*")), 0o600))
+	finish(t, w.borealis(t.Context(), "apply", forged)).wants(t, 1, "policy of the new key would be another")
+	finish(t, w.borealis(t.Context(), "apply", file, "--target-profile", "production-root")).wants(t, 1, "the plan is for accounts")
+	o := finish(t, w.borealis(t.Context(), "apply", file, "--output", "json"))
+	o.wants(t, 0)
+	if r := o.report(t); r.Result == nil || r.Result.Cluster != "arn:aws:rds:us-east-1:"+targetID+":cluster:planned" {
+		t.Errorf("report %s", o.stdout)
+	}
+	w.oneSet(t, w.run(t, id), 1)
+	finish(t, w.borealis(t.Context(), append(plan, "--detailed-exitcode")...)).wants(t, 0)
+	finish(t, w.borealis(t.Context(), "apply", file)).wants(t, 0, "= copy-to-target", "= restore-instance")
 }
 
 func twiceIsOnce(t *testing.T, w *sharing) {

@@ -123,7 +123,12 @@ type outcome struct {
 // command is borealis share for a snapshot, from prod to backup unless args say
 // otherwise, and without asking.
 func (w *sharing) command(ctx context.Context, snapshot string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, w.Binary, append([]string{"share", snapshot, "--source-profile", "prod", "--target-profile", "backup"}, args...)...)
+	return w.borealis(ctx, append([]string{"share", snapshot, "--source-profile", "prod", "--target-profile", "backup"}, args...)...)
+}
+
+// borealis is any command.
+func (w *sharing) borealis(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, w.Binary, args...)
 	cmd.Env = w.Env()
 	return cmd
 }

@@ -26,6 +26,7 @@ var version = "unknown"
 // Exit statuses, as `borealis help` says them.
 const (
 	exitFailed      = 1
+	exitChanges     = 2
 	exitCredentials = 4
 	exitUsage       = 5
 	exitDenied      = 12
@@ -48,8 +49,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		return 0
+	case errors.Is(err, errChanges):
+		return exitChanges
 	}
 	fmt.Fprintf(stderr, "borealis: %v\n", err)
 	return exitStatus(ctx, err)
@@ -58,6 +62,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func exitStatus(ctx context.Context, err error) int {
 	if ctx.Err() != nil {
 		return exitInterrupted
+	}
+	if errors.Is(err, share.ErrChanged) {
+		return exitFailed
 	}
 	if errors.Is(err, errUsage) || errors.Is(err, share.ErrUsage) {
 		return exitUsage
@@ -104,16 +111,17 @@ shared, and the way round it takes two accounts, a key with just the right polic
 two copies.
 
   borealis share   does all of that with one command, from your two AWS profiles.
-                   It shows every change before it makes it.
+                   It shows every change before it makes it. borealis plan and
+                   borealis apply are its two halves, for a plan that others look at.
   borealis serve   is a self-hosted cloud with the same APIs (IAM, STS, KMS, and RDS
                    for Aurora PostgreSQL) and real databases, to rehearse and test on.
 
 Start with:
   borealis share SNAPSHOT --source-profile A --target-profile B --dry-run
 
-Exit status: 0 done · 1 failed · 4 credentials missing or expired · 5 wrong usage ·
-12 access denied · 130 interrupted. After 1, 4, 12 and 130 the same command goes on from
-where it was.`
+Exit status: 0 done · 1 failed · 2 the plan has changes (plan --detailed-exitcode) ·
+4 credentials missing or expired · 5 wrong usage · 12 access denied · 130 interrupted.
+After 1, 4, 12 and 130 the same command goes on from where it was.`
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -131,7 +139,7 @@ func newRoot() *cobra.Command {
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
-	root.AddCommand(newShare(), newServe(), newAccount(), newAudit(), newExplain(), newSeal(), newVolume(), newCompletion(), newVersion())
+	root.AddCommand(newShare(), newPlan(), newApply(), newServe(), newAccount(), newAudit(), newExplain(), newSeal(), newVolume(), newCompletion(), newVersion())
 	return group(root)
 }
 

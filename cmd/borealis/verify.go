@@ -26,8 +26,7 @@ To share a snapshot that is itself called "verify", give its ARN.`
 
 // verifyFlags are the flags of share verify.
 type verifyFlags struct {
-	source, target sideFlags
-	region         string
+	pairFlags
 	signKey, check string
 }
 
@@ -53,33 +52,27 @@ func newVerify() *cobra.Command {
 	}
 	fl := c.Flags()
 	fl.SortFlags = false // they come in the order in which one needs them
-	fl.StringVar(&f.source.profile, "source-profile", "", "AWS profile `NAME` for the account that owns the snapshot (default: the environment's credentials)")
-	fl.StringVar(&f.target.profile, "target-profile", "", "AWS profile `NAME` for the account that owns the copy (default: the environment's credentials)")
-	fl.StringVar(&f.region, "region", "", "`REGION` of both sides (default: each profile's)")
+	f.define(c)
 	fl.StringVar(&f.signKey, "sign-key", "", "`KEY` of the source account that signs the result: id, ARN or alias")
 	fl.StringVar(&f.check, "check", "", "`FILE` of an attestation to check")
-	fl.StringVar(&f.source.endpoint, "source-endpoint-url", "", "`URL` of the source account's services (default: the profile's, or AWS's)")
-	fl.StringVar(&f.target.endpoint, "target-endpoint-url", "", "`URL` of the target account's services (default: the profile's, or AWS's)")
-	for _, flag := range []string{"source-profile", "target-profile"} {
-		must(c.RegisterFlagCompletionFunc(flag, completeProfiles))
-	}
+	f.defineMore(c)
 	return c
 }
 
 // run is the command.
 func (f *verifyFlags) run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) error {
-	source, err := f.source.side(ctx, "source", f.region, in, errOut)
-	if err != nil {
-		return err
-	}
 	if f.check != "" {
+		source, err := f.source.side(ctx, "source", f.region, in, errOut)
+		if err != nil {
+			return err
+		}
 		return checkAttestation(ctx, source.Signer, f.check, out)
 	}
-	target, err := f.target.side(ctx, "target", f.region, in, errOut)
+	w, err := f.workflow(ctx, in, errOut)
 	if err != nil {
 		return err
 	}
-	s, err := (&share.Workflow{Source: source, Target: target}).Verify(ctx, args[0], args[1])
+	s, err := w.Verify(ctx, args[0], args[1])
 	if err != nil {
 		return err
 	}
@@ -87,7 +80,7 @@ func (f *verifyFlags) run(ctx context.Context, args []string, in io.Reader, out,
 		_, err := io.WriteString(out, statementText(s))
 		return err
 	}
-	a, err := share.Attest(ctx, source.Signer, f.signKey, s)
+	a, err := share.Attest(ctx, w.Source.Signer, f.signKey, s)
 	if err != nil {
 		return err
 	}
