@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"borealis/internal/cloud"
 )
@@ -25,31 +26,35 @@ const administrator = "arn:aws:iam::aws:policy/AdministratorAccess"
 // memberTrust lets in whom an account's own policies allow it.
 const memberTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"%s"},"Action":"sts:AssumeRole"}]}`
 
-// CreateMember makes an account with its role, both or neither. Done again for the
-// same Request it does nothing; if there is another account with that ID it is
-// cloud.ErrExists. No API reaches it but through an organization.
-func (s *Service) CreateMember(ctx context.Context, in NewMember) error {
+// CreateMember makes an account with its role and runs join in the same transaction:
+// all of that is kept or nothing. An account that the same Request has made stays as
+// it is; if there is another with that ID it is cloud.ErrExists, and join does not
+// run. No API reaches it but through an organization.
+func (s *Service) CreateMember(ctx context.Context, in NewMember, join func(Tx) error) error {
 	now := s.Now().UTC()
-	err := s.update(ctx, func(tx Tx) error {
-		err := tx.AddAccount(Account{ID: in.ID, Name: in.Name, Email: in.Email, Request: in.Request, Created: now})
-		if errors.Is(err, cloud.ErrExists) {
-			if a, rerr := tx.Account(in.ID); rerr == nil && a.Request == in.Request {
-				return nil
-			}
+	return s.update(ctx, func(tx Tx) error {
+		if err := in.create(tx, now); err != nil {
+			return fmt.Errorf("create account %s for an organization: %w", in.ID, err)
 		}
-		if err != nil {
-			return err
-		}
-		e := Entity{
-			Account: in.ID, Kind: Role, ID: newID(rolePrefix), Name: in.Role, Path: "/", Created: now,
-			MaxSession: defaultMaxSession, Trust: fmt.Sprintf(memberTrust, in.Trusts.Root()),
-		}
-		return errors.Join(tx.AddEntity(e), tx.AddLink(in.ID, Link{Source: e.ID, Use: Attached, Target: administrator}))
+		return join(tx)
 	})
-	if err != nil {
-		return fmt.Errorf("create account %s for an organization: %w", in.ID, err)
+}
+
+func (in NewMember) create(tx Tx, now time.Time) error {
+	err := tx.AddAccount(Account{ID: in.ID, Name: in.Name, Email: in.Email, Request: in.Request, Created: now})
+	if errors.Is(err, cloud.ErrExists) {
+		if a, rerr := tx.Account(in.ID); rerr == nil && a.Request == in.Request {
+			return nil
+		}
 	}
-	return nil
+	if err != nil {
+		return err
+	}
+	e := Entity{
+		Account: in.ID, Kind: Role, ID: newID(rolePrefix), Name: in.Role, Path: "/", Created: now,
+		MaxSession: defaultMaxSession, Trust: fmt.Sprintf(memberTrust, in.Trusts.Root()),
+	}
+	return errors.Join(tx.AddEntity(e), tx.AddLink(in.ID, Link{Source: e.ID, Use: Attached, Target: administrator}))
 }
 
 // AccountByID is the account with that id, or cloud.ErrNotFound.

@@ -19,18 +19,27 @@ type census struct {
 // A memory holds the census until something changes. It is safe for concurrent use.
 type memory struct {
 	mu         sync.RWMutex
-	generation uint64 // counts the calls of forget
+	generation uint64 // counts the calls of hold
+	changing   int    // changes that may be committed at any moment
 	known      *census
 	last       *census // for what it has parsed
 	taking     sync.Mutex
 }
 
-// forget is called after what was committed may be seen.
-func (m *memory) forget() {
+// hold is called before a change is committed. Nothing is remembered until release
+// is called, after what was committed may be seen.
+func (m *memory) hold() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.generation++
+	m.changing++
 	m.known = nil
+}
+
+func (m *memory) release() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.changing--
 }
 
 func (m *memory) recall() (*census, uint64) {
@@ -44,7 +53,7 @@ func (m *memory) keep(c *census, generation uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.last = c
-	if m.generation == generation {
+	if m.generation == generation && m.changing == 0 {
 		m.known = c
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -201,10 +202,32 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 // finish makes all accounts that are not made yet, one after the other in the
-// order of their requests, until one fails: of two with the same address the first
-// has it.
+// order of their requests. One that fails does not keep the others from being
+// made, but for those with its address: of two the first has it.
 func (s *Service) finish(ctx context.Context) error {
-	var all []Item
+	all, err := s.unfinished(ctx)
+	waiting := map[string]bool{} // addresses
+	for _, p := range all {
+		merr := ctx.Err()
+		if merr == nil {
+			merr = s.make(ctx, p.item, waiting)
+		}
+		if merr != nil {
+			err = errors.Join(err, fmt.Errorf("request %s: %w", p.item.ID, merr))
+		}
+	}
+	return err
+}
+
+// A pending is a request that is not finished.
+type pending struct {
+	item  Item
+	since time.Time
+}
+
+// unfinished are the pending requests of all organizations, the oldest first. With
+// an error it is those that could be read.
+func (s *Service) unfinished(ctx context.Context) (all []pending, unread error) {
 	for after, more := "", true; more; {
 		var some []Item
 		err := s.Store.View(ctx, func(tx Tx) (err error) {
@@ -212,36 +235,26 @@ func (s *Service) finish(ctx context.Context) error {
 			return err
 		})
 		if err != nil {
-			return err
+			return all, errors.Join(unread, err)
 		}
-		all, more = append(all, some...), len(some) == batch
-		if more {
-			after = some[len(some)-1].ID
+		for _, i := range some {
+			after = i.ID
+			at, err := body[time.Time](i)
+			unread = errors.Join(unread, err)
+			all = append(all, pending{i, at})
 		}
+		more = len(some) == batch
 	}
-	requested := map[string]time.Time{}
-	for _, i := range all {
-		at, err := body[time.Time](i)
-		if err != nil {
-			return err
-		}
-		requested[i.ID] = at
-	}
-	slices.SortFunc(all, func(a, b Item) int { return requested[a.ID].Compare(requested[b.ID]) })
-	for _, i := range all {
-		if err := s.make(ctx, i); err != nil {
-			return fmt.Errorf("request %s: %w", i.ID, err)
-		}
-	}
-	return nil
+	slices.SortFunc(all, func(a, b pending) int { return a.since.Compare(b.since) })
+	return all, unread
 }
 
-// make makes the account that is asked for beside i. Its steps may be
-// repeated: after the first the account has a number, which is nobody else's after
-// the second.
-func (s *Service) make(ctx context.Context, i Item) error {
+// make makes the account that is asked for beside i, unless another request for
+// its address is waiting; if it fails, this one is.
+func (s *Service) make(ctx context.Context, i Item, waiting map[string]bool) error {
 	var c creation
 	var o Organization
+	taken := false
 	err := s.Store.View(ctx, func(tx Tx) (err error) {
 		if i, err = tx.Item(i.Organization, RequestItem, i.ID); err != nil {
 			return err
@@ -249,41 +262,51 @@ func (s *Service) make(ctx context.Context, i Item) error {
 		if c, err = body[creation](i); err != nil {
 			return err
 		}
-		taken, err := tx.HasEmail(c.Email)
-		if err != nil {
+		if taken, err = tx.HasEmail(c.Email); err != nil {
 			return err
-		}
-		if taken && c.Account == "" {
-			c.Failure = types.CreateAccountFailureReasonEmailAlreadyExists
 		}
 		o, err = tx.Organization(i.Organization)
 		return err
 	})
+	address := strings.ToLower(c.Email)
 	switch {
 	case err != nil:
 		return err
-	case c.Failure != "":
-		return s.conclude(ctx, i, c)
+	case waiting[address]:
+		return nil
+	case taken:
+		c.Failure = types.CreateAccountFailureReasonEmailAlreadyExists
+		err = s.update(ctx, func(tx Tx) error { return s.conclude(tx, i, c) })
+	default:
+		err = s.account(ctx, o, i, c)
 	}
-	if err := s.account(ctx, o, i, &c); err != nil {
-		return err
+	if err != nil {
+		waiting[address] = true
 	}
-	return s.conclude(ctx, i, c)
+	return err
 }
 
-// account makes c's account itself, under a number that is not taken.
-func (s *Service) account(ctx context.Context, o Organization, i Item, c *creation) error {
+// errElsewhere says that an account is in an organization already.
+var errElsewhere = errors.New("the account is in an organization already")
+
+// account makes c's account under a number that is not taken. It is a member of o
+// from its first moment on: what makes it ends the request, too.
+func (s *Service) account(ctx context.Context, o Organization, i Item, c creation) error {
 	for {
-		if c.Account == "" {
+		if c.Account == "" { // else an older version has allotted one
 			c.Account = accountID()
-			if err := s.Store.Update(ctx, func(tx Tx) error { return putItem(tx, i, *c) }); err != nil {
-				return err
-			}
 		}
-		err := s.Accounts.MakeMember(ctx, NewMember{
-			Member: Member{Name: c.Name, Email: c.Email}, ID: c.Account, Role: c.Role, Trusts: o.Management, Request: i.ID,
-		})
-		if !errors.Is(err, cloud.ErrExists) {
+		n := NewMember{Member: Member{Name: c.Name, Email: c.Email}, ID: c.Account, Role: c.Role, Trusts: o.Management, Request: i.ID}
+		err := s.within(
+			func(fn func(Tx) error) error { return s.Accounts.MakeMember(ctx, n, fn) },
+			func(tx Tx) error { return s.conclude(tx, i, c) })
+		switch {
+		case errors.Is(err, errElsewhere):
+			// An older version made the account without joining it, and it has joined
+			// another organization since.
+			c.Failure = types.CreateAccountFailureReasonInternalFailure
+			return s.update(ctx, func(tx Tx) error { return s.conclude(tx, i, c) })
+		case !errors.Is(err, cloud.ErrExists):
 			return err
 		}
 		c.Account = ""
@@ -291,20 +314,19 @@ func (s *Service) account(ctx context.Context, o Organization, i Item, c *creati
 }
 
 // conclude ends a request: with an account below the root, or with a failure.
-func (s *Service) conclude(ctx context.Context, i Item, c creation) error {
+func (s *Service) conclude(tx Tx, i Item, c creation) error {
 	c.State, c.Completed = types.CreateAccountStateSucceeded, s.Now().UTC()
 	if c.Failure != "" {
 		c.State = types.CreateAccountStateFailed
 	}
-	return s.update(ctx, func(tx Tx) error {
-		err := errors.Join(putItem(tx, i, c), tx.DeleteItem(i.Organization, PendingItem, i.ID))
-		if err != nil || c.Failure != "" {
-			return err
-		}
-		root, err := rootOf(tx, i.Organization)
-		if err != nil {
-			return err
-		}
-		return join(tx, root, Node{ID: string(c.Account), Organization: i.Organization, Name: c.Name, Email: c.Email, Tags: c.Tags, Joined: c.Completed})
-	})
+	err := errors.Join(putItem(tx, i, c), tx.DeleteItem(i.Organization, PendingItem, i.ID))
+	if err != nil || c.Failure != "" {
+		return err
+	}
+	root, err := rootOf(tx, i.Organization)
+	if err != nil {
+		return err
+	}
+	n := Node{ID: string(c.Account), Organization: i.Organization, Name: c.Name, Email: c.Email, Tags: c.Tags, Joined: c.Completed}
+	return or(join(tx, root, n), cloud.ErrExists, errElsewhere)
 }

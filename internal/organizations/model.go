@@ -170,7 +170,7 @@ type creation struct {
 	State     types.CreateAccountState
 	Requested time.Time
 	Completed time.Time                        `json:",omitzero"`
-	Account   cloud.AccountID                  `json:",omitempty"` // allotted before it is made
+	Account   cloud.AccountID                  `json:",omitempty"` // beside Succeeded, or if an older version has allotted one
 	Failure   types.CreateAccountFailureReason `json:",omitempty"`
 }
 

@@ -33,10 +33,11 @@ type Audit interface {
 type Accounts interface {
 	// Member is what is known of an account; cloud.ErrNotFound if there is none.
 	Member(context.Context, cloud.AccountID) (Member, error)
-	// MakeMember makes an account with a role in it, both or neither. Done again for
-	// the same Request it does nothing; if there is another account with that ID it
-	// is cloud.ErrExists.
-	MakeMember(context.Context, NewMember) error
+	// MakeMember makes an account with a role in it and runs join in the same
+	// transaction: all of that is kept or nothing. An account that the same Request
+	// has made stays as it is; if there is another with that ID it is
+	// cloud.ErrExists, and join does not run.
+	MakeMember(ctx context.Context, n NewMember, join func(Tx) error) error
 }
 
 // A Member is what there is to know of an account.
@@ -108,18 +109,28 @@ func (v *View) change(ctx context.Context, fn func(*request) error) error {
 	return apiError(v.update(ctx, func(tx Tx) error { return r.in(tx, fn) }))
 }
 
-// update is the store's Update followed by forgetting what may have changed.
+// update is the store's Update. As soon as what it changes can be seen, Membership
+// says so.
 func (s *Service) update(ctx context.Context, fn func(Tx) error) error {
-	done := false
-	err := s.Store.Update(ctx, func(tx Tx) error {
+	return s.within(func(fn func(Tx) error) error { return s.Store.Update(ctx, fn) }, fn)
+}
+
+// within is update with a transaction that something else begins and commits.
+func (s *Service) within(transaction func(func(Tx) error) error, fn func(Tx) error) error {
+	held := false
+	defer func() {
+		if held { // also if the commit failed: who knows
+			s.memory.release()
+		}
+	}()
+	return transaction(func(tx Tx) error {
 		err := fn(tx)
-		done = err == nil
+		if err == nil && !held {
+			held = true
+			s.memory.hold()
+		}
 		return err
 	})
-	if done { // also if the commit failed: who knows
-		s.memory.forget()
-	}
-	return err
 }
 
 func (v *View) request(ctx context.Context) (*request, error) {

@@ -2,12 +2,10 @@ package organizations_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/organizations"
 	"github.com/aws/aws-sdk-go-v2/service/organizations/types"
@@ -111,74 +109,6 @@ type children struct{ *orgs.View }
 
 func (c children) ListChildren(ctx context.Context, in *organizations.ListChildrenInput, _ ...func(*organizations.Options)) (*organizations.ListChildrenOutput, error) {
 	return c.View.ListChildren(ctx, in)
-}
-
-// Accounts are made one after the other, whatever fails in between.
-func TestAccountsAreMade(t *testing.T) {
-	w := newWorld(t)
-	w.founded()
-	ctx, a := t.Context(), w.as(accountA)
-	failures, lost := 2, 1
-	w.accounts.fail = func() error {
-		if failures--; failures >= 0 {
-			return []error{errors.New("disk full"), cloud.ErrExists}[failures] // a number that is taken, and then a failure
-		}
-		return nil
-	}
-	w.accounts.lose = func() error {
-		if lost--; lost >= 0 {
-			return errors.New("killed")
-		}
-		return nil
-	}
-	create := func(name, email string) string {
-		t.Helper()
-		out := ok2(a.CreateAccount(ctx, &organizations.CreateAccountInput{AccountName: &name, Email: &email, RoleName: new("Admin"), Tags: []types.Tag{{Key: new("k"), Value: new("v")}}}))(t)
-		if s := out.CreateAccountStatus; s.State != types.CreateAccountStateInProgress || s.AccountId != nil {
-			t.Errorf("status %+v", s)
-		}
-		w.now = w.now.Add(time.Second)
-		return *out.CreateAccountStatus.Id
-	}
-	status := func(id string) *types.CreateAccountStatus {
-		return ok2(a.DescribeCreateAccountStatus(ctx, &organizations.DescribeCreateAccountStatusInput{CreateAccountRequestId: &id}))(t).CreateAccountStatus
-	}
-	first, again := create("one", "One@example.com"), create("two", "one@example.com")
-	_, err := a.DeleteOrganization(ctx, nil)
-	refused(t, err, "OrganizationNotEmptyException", "", "")
-	before := len(ok2(w.iam.Accounts(ctx))(t))
-	for range 4 { // each with a failure, and begun anew
-		err := w.service().Finish(ctx)
-		t.Log(err)
-	}
-	if s := status(first); s.State != types.CreateAccountStateSucceeded || s.AccountId == nil {
-		t.Fatalf("status %+v", s)
-	}
-	if s := status(again); s.State != types.CreateAccountStateFailed || s.FailureReason != types.CreateAccountFailureReasonEmailAlreadyExists {
-		t.Errorf("status %+v", s)
-	}
-	if n := len(ok2(w.iam.Accounts(ctx))(t)); n != before+1 {
-		t.Errorf("%d accounts, want %d", n, before+1)
-	}
-	id := *status(first).AccountId
-	w.Service = w.service()
-	if role := ok2(w.iam.Role(ctx, "arn:aws:iam::"+id+":role/Admin"))(t); role.MaxSession != time.Hour {
-		t.Errorf("role %+v", role)
-	}
-	tags := ok2(w.as(accountA).ListTagsForResource(ctx, &organizations.ListTagsForResourceInput{ResourceId: &id}))(t).Tags
-	if len(tags) != 1 || w.says(cloud.AccountID(id)).Path != w.says(accountA).Path {
-		t.Errorf("tags %v, path %s", tags, w.says(cloud.AccountID(id)).Path)
-	}
-	failed := ok2(a.ListCreateAccountStatus(ctx, &organizations.ListCreateAccountStatusInput{States: []types.CreateAccountState{types.CreateAccountStateFailed}}))(t).CreateAccountStatuses
-	if len(failed) != 1 || *failed[0].Id != again {
-		t.Errorf("failed %+v", failed)
-	}
-	// It keeps its address when it goes and comes back.
-	ok(t)(w.as(accountA).RemoveAccountFromOrganization(ctx, &organizations.RemoveAccountFromOrganizationInput{AccountId: &id}))
-	w.joined(cloud.AccountID(id))
-	if acc := ok2(w.as(accountA).DescribeAccount(ctx, &organizations.DescribeAccountInput{AccountId: &id}))(t).Account; *acc.Email != "One@example.com" {
-		t.Errorf("account %+v", acc)
-	}
 }
 
 // A tree of accounts and policies, moved about at random, says of each account

@@ -56,11 +56,12 @@ type plain struct{}
 func (plain) Seal(text, _ []byte) ([]byte, error)   { return text, nil }
 func (plain) Open(sealed, _ []byte) ([]byte, error) { return sealed, nil }
 
-// accounts are IAM's. Before the next one is made, fail is asked whether it fails,
-// and after that lose.
+// accounts are IAM's. Before one is made, fail is asked whether it fails; before it is
+// kept, stop, and after that lose.
 type accounts struct {
 	*identity.Service
-	fail, lose func() error
+	fail       func(orgs.NewMember) error
+	stop, lose func() error
 }
 
 func (a *accounts) Member(ctx context.Context, id cloud.AccountID) (orgs.Member, error) {
@@ -68,13 +69,20 @@ func (a *accounts) Member(ctx context.Context, id cloud.AccountID) (orgs.Member,
 	return orgs.Member{Name: acc.Name, Email: acc.Email}, err
 }
 
-func (a *accounts) MakeMember(ctx context.Context, n orgs.NewMember) error {
+func (a *accounts) MakeMember(ctx context.Context, n orgs.NewMember, join func(orgs.Tx) error) error {
 	if a.fail != nil {
-		if err := a.fail(); err != nil {
+		if err := a.fail(n); err != nil {
 			return err
 		}
 	}
-	err := a.CreateMember(ctx, identity.NewMember{ID: n.ID, Name: n.Name, Email: n.Email, Role: n.Role, Trusts: n.Trusts, Request: n.Request})
+	in := identity.NewMember{ID: n.ID, Name: n.Name, Email: n.Email, Role: n.Role, Trusts: n.Trusts, Request: n.Request}
+	err := a.CreateMember(ctx, in, func(tx identity.Tx) error {
+		err := join(store.OrganizationsIn(tx))
+		if err == nil && a.stop != nil {
+			err = a.stop()
+		}
+		return err
+	})
 	if err == nil && a.lose != nil {
 		return a.lose()
 	}

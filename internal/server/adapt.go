@@ -15,6 +15,7 @@ import (
 	"borealis/internal/postgres"
 	"borealis/internal/sessions"
 	"borealis/internal/sigv4"
+	"borealis/internal/store"
 	"borealis/internal/volume"
 )
 
@@ -84,8 +85,9 @@ func (m members) Member(ctx context.Context, id cloud.AccountID) (organizations.
 	return organizations.Member{Name: a.Name, Email: a.Email}, err
 }
 
-func (m members) MakeMember(ctx context.Context, n organizations.NewMember) error {
-	return m.CreateMember(ctx, identity.NewMember{ID: n.ID, Name: n.Name, Email: n.Email, Role: n.Role, Trusts: n.Trusts, Request: n.Request})
+func (m members) MakeMember(ctx context.Context, n organizations.NewMember, join func(organizations.Tx) error) error {
+	in := identity.NewMember{ID: n.ID, Name: n.Name, Email: n.Email, Role: n.Role, Trusts: n.Trusts, Request: n.Request}
+	return m.CreateMember(ctx, in, func(tx identity.Tx) error { return join(store.OrganizationsIn(tx)) })
 }
 
 // engines are PostgreSQL servers as clusters wants them.

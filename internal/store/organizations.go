@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"borealis/internal/cloud"
+	"borealis/internal/identity"
 	"borealis/internal/organizations"
 )
 
@@ -22,6 +23,10 @@ func (s organizationStore) Update(ctx context.Context, fn func(organizations.Tx)
 func (s organizationStore) View(ctx context.Context, fn func(organizations.Tx) error) error {
 	return s.db.view(ctx, func(tx *sql.Tx) error { return fn(organizationTx{identityTx{s.db, ctx, tx}}) })
 }
+
+// OrganizationsIn is a transaction of identity's as the organizations service sees
+// it: what both write in it is kept together. tx must be of this package.
+func OrganizationsIn(tx identity.Tx) organizations.Tx { return organizationTx{tx.(identityTx)} }
 
 // An organizationTx is a transaction as the organizations service sees it.
 type organizationTx struct{ sql identityTx }
