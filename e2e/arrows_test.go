@@ -11,6 +11,7 @@ import (
 var arrows = map[string]string{
 	"internal/cloud":               "",
 	"internal/durable":             "",
+	"internal/durable/durabletest": "durable",
 	"internal/seal":                "",
 	"internal/rootkey":             "durable seal",
 	"internal/api":                 "",

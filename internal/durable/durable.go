@@ -41,17 +41,22 @@ func WriteFile(name string, data []byte, perm fs.FileMode) error {
 	return SyncDir(filepath.Dir(name))
 }
 
+// WriteName is On.WriteName on OS.
+func WriteName(name string, data []byte, perm fs.FileMode) error {
+	return On{OS}.WriteName(name, data, perm)
+}
+
 // WriteName is WriteFile without its last step: the content is on stable
 // storage, the name is not until SyncDir of the directory that holds it. It is
 // for writers of many files that sync their directory once.
-func WriteName(name string, data []byte, perm fs.FileMode) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(name), TempPrefix+"*")
+func (on On) WriteName(name string, data []byte, perm fs.FileMode) (err error) {
+	tmp, err := on.CreateTemp(filepath.Dir(name), TempPrefix+"*")
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			os.Remove(tmp.Name()) // nobody reads that name: best effort
+			_ = on.Remove(tmp.Name()) // nobody reads that name: best effort
 		}
 	}()
 	_, werr := tmp.Write(data)
@@ -64,7 +69,7 @@ func WriteName(name string, data []byte, perm fs.FileMode) (err error) {
 	if err := errors.Join(werr, tmp.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
-	return os.Rename(tmp.Name(), name)
+	return on.Rename(tmp.Name(), name)
 }
 
 // MkdirAll makes the directory path and the parents it lacks. When it returns
@@ -114,8 +119,12 @@ func Rename(from, to string) error {
 
 // SyncDir makes the names in directory dir durable: those added, and those
 // removed.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
+//
+// Unlike a file's, a directory's sync can be asked for again when it has failed:
+// names go through the file system's journal, which keeps them for the next try
+// or, when it is broken, refuses everything from then on.
+func (on On) SyncDir(dir string) error {
+	d, err := on.Open(dir)
 	if err != nil {
 		return err
 	}
@@ -125,10 +134,16 @@ func SyncDir(dir string) error {
 	return nil
 }
 
+// SyncDir is On.SyncDir on OS.
+func SyncDir(dir string) error { return On{OS}.SyncDir(dir) }
+
+// RemoveTemps is On.RemoveTemps on OS.
+func RemoveTemps(dir string) error { return On{OS}.RemoveTemps(dir) }
+
 // RemoveTemps removes what WriteFile calls cut short by a crash have left in
 // dir. The caller makes sure that no WriteFile is under way there.
-func RemoveTemps(dir string) error {
-	entries, err := os.ReadDir(dir)
+func (on On) RemoveTemps(dir string) error {
+	entries, err := on.ReadDir(dir)
 	if err != nil {
 		return err
 	}
@@ -136,7 +151,7 @@ func RemoveTemps(dir string) error {
 		if !e.Type().IsRegular() || !strings.HasPrefix(e.Name(), TempPrefix) {
 			continue
 		}
-		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := on.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

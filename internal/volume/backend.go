@@ -24,7 +24,8 @@ type Backend interface {
 	GetRange(ctx context.Context, name string, off int64, p []byte) error
 	// List returns the objects whose names start with prefix, which need not
 	// end at a slash, in order of their names. It shows every Put and Delete
-	// that has returned nil.
+	// that has returned nil; and what it does not show, because a Delete had no
+	// answer, does not come back either.
 	List(ctx context.Context, prefix string) ([]Object, error)
 	// Delete removes the object. When it returns nil it does not come back,
 	// also after a crash. Deleting what is not there is not an error.

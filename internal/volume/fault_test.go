@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,20 +14,41 @@ import (
 	"borealis/internal/volume/volumetest"
 )
 
+// A stage is where disasters happen: a backend, and what is below it.
+type stage interface {
+	open(t *testing.T) volume.Backend // as a process that starts finds it
+	strike(volumetest.Fault)          // decides about its calls; nil mends
+	clone() stage
+}
+
+// In memory a call is one of the backend's.
+type inMemory struct{ m *volumetest.Mem }
+
+func (s inMemory) open(*testing.T) volume.Backend { return s.m }
+func (s inMemory) strike(f volumetest.Fault)      { s.m.Break(f) }
+func (s inMemory) clone() stage                   { return inMemory{s.m.Clone()} }
+
 // A disaster is what happens to call n of an operation, and after it.
 type disaster struct {
 	name string
 	at   volumetest.Fault // to call n
 	then volumetest.Fault // to those after it; nil for nothing
+	end  func(*disasterWorld)
 }
+
+// killed is the end of a process: another one starts.
+func killed(w *disasterWorld) { w.restart() }
+
+// survived is that of one call only.
+func survived(*disasterWorld) {}
 
 // disasters befall one call, or a process that is killed: then nothing that it
 // tries afterwards has an effect.
 var disasters = []disaster{
-	{"refused", volumetest.Fail, nil},
-	{"answer lost", volumetest.LoseAnswer, nil},
-	{"killed before", volumetest.Fail, volumetest.Fail},
-	{"killed after", volumetest.LoseAnswer, volumetest.Fail},
+	{"refused", volumetest.Fail, nil, survived},
+	{"answer lost", volumetest.LoseAnswer, nil, survived},
+	{"killed before", volumetest.Fail, volumetest.Fail, killed},
+	{"killed after", volumetest.LoseAnswer, volumetest.Fail, killed},
 }
 
 // strike lets d happen at call n, and counts the calls in calls.
@@ -54,7 +76,8 @@ func manyBlocks(seed, n int) []volume.File {
 // A disasterWorld has volumes that must survive whatever happens to others.
 type disasterWorld struct {
 	t     *testing.T
-	m     *volumetest.Mem
+	s     stage
+	m     volume.Backend // as the process that runs has opened it
 	e     *volume.Engine
 	files map[string][]volume.File // by volume, of those that must be whole
 	refs  map[string]volume.Ref
@@ -62,8 +85,8 @@ type disasterWorld struct {
 
 const smallPack = 20 << 10 // three blocks of manyBlocks
 
-func newDisasterWorld(t *testing.T) *disasterWorld {
-	w := &disasterWorld{t: t, m: new(volumetest.Mem), files: map[string][]volume.File{}, refs: map[string]volume.Ref{}}
+func newDisasterWorld(t *testing.T, s stage) *disasterWorld {
+	w := &disasterWorld{t: t, s: s, files: map[string][]volume.File{}, refs: map[string]volume.Ref{}}
 	w.restart()
 	for _, v := range []struct {
 		spec  volume.Spec
@@ -79,8 +102,16 @@ func newDisasterWorld(t *testing.T) *disasterWorld {
 	return w
 }
 
+// clone is another world that is as this one is.
+func (w *disasterWorld) clone(t *testing.T) *disasterWorld {
+	out := &disasterWorld{t: t, s: w.s.clone(), files: maps.Clone(w.files), refs: maps.Clone(w.refs)}
+	out.restart()
+	return out
+}
+
 // restart is a new process on the same backend.
 func (w *disasterWorld) restart() {
+	w.m = w.s.open(w.t)
 	w.e = volume.New(w.m)
 	w.e.SetPackSize(smallPack)
 }
@@ -197,11 +228,15 @@ func (w *disasterWorld) manifest(id string) string {
 // there, and doing it again succeeds and leaves nothing over.
 func TestDisasters(t *testing.T) {
 	for _, op := range operations {
+		w := newDisasterWorld(t, inMemory{new(volumetest.Mem)})
+		if op.first != nil {
+			op.first(w)
+		}
 		for _, d := range disasters {
 			t.Run(op.name+"/"+d.name, func(t *testing.T) {
 				t.Parallel()
 				n := int64(1)
-				for strikeOnce(t, op, d, n) >= n {
+				for strikeOnce(w.clone(t), op, d, n) >= n {
 					n++
 				}
 				if n < 8 {
@@ -213,36 +248,30 @@ func TestDisasters(t *testing.T) {
 }
 
 // strikeOnce runs op with d at call n, and returns how many calls it made.
-func strikeOnce(t *testing.T, op operation, d disaster, n int64) int64 {
-	w := newDisasterWorld(t)
-	if op.first != nil {
-		op.first(w)
-	}
+func strikeOnce(w *disasterWorld, op operation, d disaster, n int64) int64 {
+	w.t.Helper()
 	when := fmt.Sprintf("%s, call %d %s", op.name, n, d.name)
 	gone, hasGone := w.refs[op.gone]
 	delete(w.refs, op.gone)
 	var calls atomic.Int64
-	w.m.Break(d.strike(n, &calls))
-	_ = op.run(w) // whatever it answers, what it has answered must be true
-	w.m.Break(nil)
-	if d.then != nil {
-		w.restart()
-	}
+	w.s.strike(d.strike(n, &calls))
+	err := op.run(w) // whatever it answers, what it has answered must be true
+	w.s.strike(nil)
+	d.end(w)
 	w.verify(when)
 	if hasGone {
-		// It is there whole or it is not there.
-		err := w.e.Check(t.Context(), gone, volume.CheckOptions{})
-		if err != nil && !errors.Is(err, volume.ErrDamaged) {
-			t.Errorf("%s: deleted volume: %v", when, err)
+		// It is there whole or it is not there; not if that was said.
+		cerr := w.e.Check(w.t.Context(), gone, volume.CheckOptions{})
+		if cerr != nil && !errors.Is(cerr, volume.ErrDamaged) {
+			w.t.Errorf("%s: deleted volume: %v", when, cerr)
 		}
-		if _, herr := w.e.Header(t.Context(), op.gone); herr == nil && err != nil {
-			t.Errorf("%s: deleted volume is there, and damaged: %v", when, err)
+		if _, herr := w.e.Header(w.t.Context(), op.gone); herr == nil && (err == nil || cerr != nil) {
+			w.t.Errorf("%s: deleted volume is there: Delete: %v, Check: %v", when, err, cerr)
 		}
 	}
 	if err := op.run(w); err != nil {
-		t.Errorf("%s: again: %v", when, err)
+		w.t.Errorf("%s: again: %v", when, err)
 	}
-	w.verify(when + ", again")
 	w.noGarbage(when)
 	return calls.Load()
 }
@@ -250,10 +279,11 @@ func strikeOnce(t *testing.T, op operation, d disaster, n int64) int64 {
 // A volume whose Commit failed may be seen by others when even taking it back
 // failed. One who has shared its blocks meanwhile keeps them.
 func TestFailedCommitThatWasShared(t *testing.T) {
-	w := newDisasterWorld(t)
+	m := new(volumetest.Mem)
+	w := newDisasterWorld(t, inMemory{m})
 	files := manyBlocks(400, 8)
 	var deletes atomic.Int64
-	w.m.Break(func(op, name string) (bool, error) {
+	m.Break(func(op, name string) (bool, error) {
 		switch {
 		case op == "Put" && strings.HasPrefix(name, "volumes/lost."):
 			return volumetest.LoseAnswer(op, name)
@@ -268,7 +298,7 @@ func TestFailedCommitThatWasShared(t *testing.T) {
 	if _, err := tryWrite(t, w.e, named(ann, "lost"), files); err == nil {
 		t.Error("Commit succeeds without an answer")
 	}
-	w.m.Break(nil)
+	m.Break(nil)
 	if w.refs["sharer"].ID == "" {
 		t.Fatal("the manifest was not deleted a second time")
 	}

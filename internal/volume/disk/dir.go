@@ -12,11 +12,13 @@ import (
 // commit of the file system's journal, costs as much for one as for many.
 type dir struct {
 	path string
+	on   durable.On
 
 	turn sync.Mutex // held by the sync that is under way
 
-	mu   sync.Mutex
-	next *round // the sync that has not begun; nil if nobody waits for one
+	mu     sync.Mutex
+	next   *round // the sync that has not begun; nil if nobody waits for one
+	behind bool   // the last one failed: names are seen that are not durable
 }
 
 // A round is one sync and those who wait for it.
@@ -42,8 +44,22 @@ func (d *dir) sync() error {
 	d.mu.Lock()
 	d.next = nil // who comes now may have changed something too late
 	d.mu.Unlock()
-	r.err = durable.SyncDir(d.path)
+	r.err = d.on.SyncDir(d.path)
+	d.mu.Lock()
+	d.behind = r.err != nil
+	d.mu.Unlock()
 	d.turn.Unlock()
 	close(r.done)
 	return r.err
+}
+
+// catchUp syncs the directory if the last sync of it has failed.
+func (d *dir) catchUp() error {
+	d.mu.Lock()
+	behind := d.behind
+	d.mu.Unlock()
+	if !behind {
+		return nil
+	}
+	return d.sync()
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -41,6 +42,13 @@ func (m *Mem) Break(f Fault) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.fault = f
+}
+
+// Clone is another Mem with the same objects, unbroken.
+func (m *Mem) Clone() *Mem {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return &Mem{objects: maps.Clone(m.objects)} // their bytes are never changed
 }
 
 // do makes one call.
