@@ -55,11 +55,15 @@ const (
 func (r *run) say(s State, msg string) { r.tell(Event{State: s, Message: msg}) }
 
 // tell completes e and passes it to the observer.
-func (r *run) tell(e Event) {
-	if r.Observe == nil {
+func (r *run) tell(e Event) { r.Workflow.tell(r.plan.Run, r.step, r.began, e) }
+
+// tell completes e, of a step of a run that began at a time, and passes it to the
+// observer.
+func (w *Workflow) tell(run string, s Step, began time.Time, e Event) {
+	if w.Observe == nil {
 		return
 	}
-	e.Schema, e.Run, e.Step, e.Account, e.ARN = Schema, r.plan.Run, r.step.ID, r.step.Account, r.step.ARN
-	e.Time, e.Elapsed = time.Now().UTC(), Elapsed(time.Since(r.began))
-	r.Observe(e)
+	e.Schema, e.Run, e.Step, e.Account, e.ARN = Schema, run, s.ID, s.Account, s.ARN
+	e.Time, e.Elapsed = time.Now().UTC(), Elapsed(time.Since(began))
+	w.Observe(e)
 }

@@ -54,7 +54,7 @@ func (w *Workflow) keyNamed(ctx context.Context, p *Plan, name string) (*foundKe
 	}
 	m := out.KeyMetadata
 	k := &foundKey{arn: aws.ToString(m.Arn), made: aws.ToTime(m.CreationDate), aliased: name == p.Request.Key.Alias}
-	ours, err := w.isTagged(ctx, p, k.arn)
+	ours, err := w.isTagged(ctx, p.Run, k.arn)
 	switch {
 	case err != nil:
 		return nil, err
@@ -66,7 +66,7 @@ func (w *Workflow) keyNamed(ctx context.Context, p *Plan, name string) (*foundKe
 	return k, nil
 }
 
-func (w *Workflow) isTagged(ctx context.Context, p *Plan, key string) (bool, error) {
+func (w *Workflow) isTagged(ctx context.Context, run, key string) (bool, error) {
 	pages := kms.NewListResourceTagsPaginator(w.Source.KMS, &kms.ListResourceTagsInput{KeyId: &key})
 	for pages.HasMorePages() {
 		out, err := pages.NextPage(ctx)
@@ -74,7 +74,7 @@ func (w *Workflow) isTagged(ctx context.Context, p *Plan, key string) (bool, err
 			return false, fmt.Errorf("read the tags of %s: %w", key, err)
 		}
 		if slices.ContainsFunc(out.Tags, func(t kmstypes.Tag) bool {
-			return aws.ToString(t.TagKey) == runTag && aws.ToString(t.TagValue) == p.Run
+			return aws.ToString(t.TagKey) == runTag && aws.ToString(t.TagValue) == run
 		}) {
 			return true, nil
 		}
@@ -171,7 +171,7 @@ func (w *Workflow) ifOurs(ctx context.Context, p *Plan, arn string) (*foundKey, 
 	if m.KeyManager != kmstypes.KeyManagerTypeCustomer || m.KeyState != kmstypes.KeyStateEnabled || made.Before(p.Snapshot.Created) {
 		return nil, nil
 	}
-	ours, err := w.isTagged(ctx, p, arn)
+	ours, err := w.isTagged(ctx, p.Run, arn)
 	if isDenied(err) || err == nil && !ours {
 		return nil, nil
 	}

@@ -35,17 +35,7 @@ func keyPolicy(p *Plan) (string, error) {
 			Sid: "Allow access for Key Administrators", Effect: "Allow", Principal: principal(admins...), Action: actions, Resource: everything,
 		})
 	}
-	// DescribeKey carries no kms:ViaService, so that the target can look at the
-	// key itself when something does not work.
-	statements = append(statements, policy.Entry{
-		Sid: "TargetDescribesKey", Effect: "Allow", Principal: principal(p.Request.TargetPrincipal), Action: policy.Values{"kms:DescribeKey"}, Resource: everything,
-	}, policy.Entry{
-		Sid: "TargetGrantsToRDSOnly", Effect: "Allow", Principal: principal(p.Request.TargetPrincipal), Action: policy.Values{"kms:CreateGrant"}, Resource: everything,
-		Condition: map[string]map[string]policy.Values{
-			"Bool":         {"kms:GrantIsForAWSResource": {"true"}},
-			"StringEquals": {"kms:ViaService": {rdsIn(p.Source.Region)}, "kms:CallerAccount": {p.Target.Account}},
-		},
-	})
+	statements = append(statements, targetStatements(p.Request.TargetPrincipal, p.Source.Region, p.Target.Account)...)
 	var d policy.Document
 	for _, s := range statements {
 		if err := d.Append(s); err != nil {
@@ -53,6 +43,47 @@ func keyPolicy(p *Plan) (string, error) {
 		}
 	}
 	return d.String(), nil
+}
+
+// targetStatements let a principal of the target account look at the key, and make
+// grants on it for RDS alone. DescribeKey carries no kms:ViaService, so that the
+// target can look at the key itself when something does not work.
+func targetStatements(who, region, account string) []policy.Entry {
+	return []policy.Entry{{
+		Sid: "TargetDescribesKey", Effect: "Allow", Principal: principal(who), Action: policy.Values{"kms:DescribeKey"}, Resource: everything,
+	}, {
+		Sid: "TargetGrantsToRDSOnly", Effect: "Allow", Principal: principal(who), Action: policy.Values{"kms:CreateGrant"}, Resource: everything,
+		Condition: map[string]map[string]policy.Values{
+			"Bool":         {"kms:GrantIsForAWSResource": {"true"}},
+			"StringEquals": {"kms:ViaService": {rdsIn(region)}, "kms:CallerAccount": {account}},
+		},
+	}}
+}
+
+// withoutTarget takes out of a key's policy the statements that let in principals
+// of the target account as targetStatements do, and no others. removed is how many
+// those are.
+func withoutTarget(text, region, account string) (without string, removed int, err error) {
+	d, err := policy.ParseDocument(text)
+	if err != nil {
+		return "", 0, fmt.Errorf("read the key policy: %w", err)
+	}
+	for _, who := range d.AWSPrincipals() {
+		if !isOf(account, who) {
+			continue
+		}
+		for _, e := range targetStatements(who, region, account) {
+			removed += d.RemoveSame(e)
+		}
+	}
+	return d.String(), removed, nil
+}
+
+// isOf reports whether who, as policies and grants name principals, is the account or
+// somebody there.
+func isOf(account, who string) bool {
+	f := strings.SplitN(who, ":", 6)
+	return who == account || len(f) == 6 && f[4] == account
 }
 
 // everything is the Resource of every statement of a key policy: the key.

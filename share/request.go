@@ -68,7 +68,7 @@ func withDefaults(req Request, p *Plan) (Request, error) {
 	req.TargetKey = or(req.TargetKey, defaultKey)
 	req.TargetPrincipal = or(req.TargetPrincipal, p.Target.root())
 	req.CopyID = strings.ToLower(or(req.CopyID, shorten(name)))
-	req.Key.Alias = or(req.Key.Alias, "alias/borealis-share-"+p.Run)
+	req.Key.Alias = or(req.Key.Alias, aliasPrefix+p.Run)
 	req.Key.Description = or(req.Key.Description, "Shares snapshot "+name+" with account "+p.Target.Account)
 	if len(req.Key.Administrators) == 0 && p.Source.Principal != "" && p.Source.Principal != p.Source.root() {
 		req.Key.Administrators = []string{p.Source.Principal}

@@ -2,13 +2,8 @@ package share
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/rds"
-	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 )
 
 // A StepID names a step of the workflow.
@@ -35,6 +30,7 @@ const (
 	Modifies Change = "modify"
 	Reads    Change = "read"
 	Exists   Change = "exists" // found already done by this run
+	Deletes  Change = "delete"
 )
 
 // A Step is one change in one account.
@@ -45,6 +41,7 @@ type Step struct {
 	Kind    string   `json:"kind"` // "kms key", "snapshot copy"
 	ARN     string   `json:"arn"`  // of what is made or changed; a new key's ends in "key/(new)"
 	Detail  []string `json:"detail,omitempty"`
+	GrantID string   `json:"grant_id,omitempty"` // of a grant on the key ARN
 }
 
 // addSteps lists the changes, telling which of them a former run has made. Where
@@ -154,11 +151,6 @@ func keyDetail(p *Plan) []string {
 // isShared reports whether the copy in the source account is shared with the
 // target.
 func (w *Workflow) isShared(ctx context.Context, p *Plan) (bool, error) {
-	out, err := w.Source.RDS.DescribeDBClusterSnapshotAttributes(ctx, &rds.DescribeDBClusterSnapshotAttributesInput{DBClusterSnapshotIdentifier: new(p.sharedID())})
-	if err != nil {
-		return false, fmt.Errorf("look up who snapshot %s is shared with: %w", p.sharedID(), err)
-	}
-	return slices.ContainsFunc(out.DBClusterSnapshotAttributesResult.DBClusterSnapshotAttributes, func(a rdstypes.DBClusterSnapshotAttribute) bool {
-		return aws.ToString(a.AttributeName) == "restore" && slices.Contains(a.AttributeValues, p.Target.Account)
-	}), nil
+	with, err := w.sharedWith(ctx, p.sharedID())
+	return slices.Contains(with, p.Target.Account), err
 }

@@ -139,7 +139,7 @@ func newRoot() *cobra.Command {
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
-	root.AddCommand(newShare(), newPlan(), newApply(), newServe(), newAccount(), newAudit(), newExplain(), newSeal(), newVolume(), newCompletion(), newVersion())
+	root.AddCommand(newShare(), newPlan(), newApply(), newList(), newStatus(), newRevoke(), newCleanup(), newServe(), newAccount(), newAudit(), newExplain(), newSeal(), newVolume(), newCompletion(), newVersion())
 	return group(root)
 }
 

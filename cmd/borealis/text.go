@@ -10,7 +10,7 @@ import (
 
 // symbols mark the changes of a plan.
 var symbols = map[share.Change]string{
-	share.Creates: "+", share.Modifies: "~", share.Reads: "?", share.Exists: "=",
+	share.Creates: "+", share.Modifies: "~", share.Reads: "?", share.Exists: "=", share.Deletes: "-",
 }
 
 // planText puts a plan in words.
