@@ -23,7 +23,8 @@ type Explanation struct {
 	Grants   []string `json:"grants,omitempty"`
 	// Notes say what was left out, and why.
 	Notes []string `json:"notes,omitempty"`
-	// Hints are what is amiss in these policies, whether it matters here or not.
+	// Hints are what in these policies does not work or has no effect, by Validate,
+	// whether it matters here or not.
 	Hints []Finding `json:"hints,omitempty"`
 }
 
@@ -77,7 +78,7 @@ func (q Question) Explain() Explanation {
 	for _, g := range q.attached() {
 		for _, p := range g.policies {
 			e.Policies = append(e.Policies, p.trace(g.side, g.level, &r))
-			e.Hints = append(e.Hints, p.Findings()...)
+			e.Hints = append(e.Hints, p.hints(q.kindOn(g.side))...)
 		}
 	}
 	e.mark()
@@ -86,6 +87,36 @@ func (q Question) Explain() Explanation {
 	}
 	e.Notes = q.notes()
 	return e
+}
+
+// kindOn is the kind of a side's policies.
+func (q *Question) kindOn(side Side) Kind {
+	switch side {
+	case ResourceBased:
+		if serviceOf(q.Action) == "sts" {
+			return TrustKind
+		}
+		return ResourceKind
+	case ServiceControl:
+		return ServiceControlKind
+	case ResourceControl:
+		return ResourceControlKind
+	case IdentityBased, Session, Boundary:
+	}
+	return InlineKind
+}
+
+// hints are what Validate finds that the policy does not do. Where it is in the text is
+// not said: who reads them may not see that.
+func (p *Policy) hints(k Kind) []Finding {
+	var all []Finding
+	for _, f := range k.Validate(p.Name, p.Text) {
+		if f.Type == FindingError || f.Ours() {
+			f.Locations = nil
+			all = append(all, f)
+		}
+	}
+	return all
 }
 
 // An attachment is the policies of one side, or of one level of an organization.

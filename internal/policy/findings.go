@@ -2,34 +2,36 @@ package policy
 
 import (
 	_ "embed"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
 )
 
-// A Finding is something in a valid policy that does not do what whoever wrote
-// it may think. It marshals to JSON.
+// A Finding is something in a document that is wrong, or that does not do what
+// whoever wrote it may think. It marshals to JSON.
 type Finding struct {
 	Policy    string `json:"policy"`
 	Statement int    `json:"statement"` // its place, from 0
 	Sid       string `json:"sid,omitempty"`
-	Type      string `json:"type,omitempty"` // of those of Validate
+	Type      string `json:"type"`
 	Code      string `json:"code"`
 	Message   string `json:"message"`
+	// Locations are the places in the document that it is about.
+	Locations []Location `json:"locations,omitempty"`
+
+	in []extent
 }
 
-// The codes of findings.
+// The codes that are ours. Findings of these are of type FindingWarning.
 const (
-	// UnknownAction: no action of the service has this name.
-	UnknownAction = "UnknownAction"
-	// AbsentConditionKey: a request for the action never has the condition key, so
-	// that the statement never applies to it.
-	AbsentConditionKey = "AbsentConditionKey"
-	// IdlePrincipal: no request comes from such a principal.
-	IdlePrincipal = "IdlePrincipal"
-	// IdleCondition: another statement allows the same without the condition.
-	IdleCondition = "IdleCondition"
+	// PrincipalWithoutEffect: no request comes from such a principal.
+	PrincipalWithoutEffect = "PRINCIPAL_WITHOUT_EFFECT"
+	// ConditionWithoutEffect: another statement allows the same without the condition.
+	ConditionWithoutEffect = "CONDITION_WITHOUT_EFFECT"
+	// AllowWithoutEffect: another statement denies all that is allowed.
+	AllowWithoutEffect = "ALLOW_WITHOUT_EFFECT"
+	// ValueWithoutEffect: no request has the condition key with such a value.
+	ValueWithoutEffect = "VALUE_WITHOUT_EFFECT"
 )
 
 // String is the finding as one sentence.
@@ -38,10 +40,26 @@ func (f Finding) String() string {
 	if f.Statement >= 0 {
 		where = Ref{Policy: f.Policy, Index: f.Statement, Sid: f.Sid}.String()
 	}
-	if f.Type != "" {
-		return where + ": " + f.Type + " " + f.Code + ": " + f.Message
+	return where + ": " + f.Type + " " + f.Code + ": " + f.Message
+}
+
+// Ours says that the finding's code is none of AWS's.
+func (f Finding) Ours() bool {
+	switch f.Code {
+	case PrincipalWithoutEffect, ConditionWithoutEffect, AllowWithoutEffect, ValueWithoutEffect:
+		return true
 	}
-	return where + " " + f.Message
+	return false
+}
+
+// Link is where AWS says more about findings of the code; for codes of ours, about all.
+func (f Finding) Link() string {
+	const page = "https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-reference-policy-checks.html"
+	kind := map[string]string{FindingError: "error", FindingSecurityWarning: "security-warning", FindingWarning: "general-warning", FindingSuggestion: "suggestion"}[f.Type]
+	if f.Ours() {
+		return page
+	}
+	return page + "#access-analyzer-reference-policy-checks-" + kind + "-" + strings.ReplaceAll(lowered(f.Code), "_", "-")
 }
 
 //go:embed reference.txt
@@ -97,110 +115,39 @@ func ResourceTypes(action string) []string {
 	return nil
 }
 
-// Findings looks for what is valid and yet amiss. It knows the actions and
-// condition keys of KMS, RDS, IAM, STS, CloudTrail and Organizations.
-func (p *Policy) Findings() []Finding {
-	var all []Finding
-	for i := range p.Statements {
-		s := &p.Statements[i]
-		add := func(code, format string, args ...any) {
-			all = append(all, Finding{Policy: p.Name, Statement: i, Sid: s.Sid, Code: code, Message: fmt.Sprintf(format, args...)})
-		}
-		for j := range s.actions {
-			s.judge(&s.actions[j], add)
-		}
-		s.judgePrincipals(add)
-		if !s.Deny && p.opened(i) {
-			add(IdleCondition, "limits kms:CreateGrant to grants for AWS services, which has no effect: another statement allows it without that condition")
+// nearest is the one of the known actions that low, in lower case, may be misspelt for:
+// the first that takes two changes of a letter at most; "" if none does.
+func nearest(known []referenceAction, low string) string {
+	name, least := "", 3
+	for _, a := range known {
+		if d := distance(a.low, low, least); d < least {
+			name, least = a.name, d
 		}
 	}
-	return all
+	return name
 }
 
-// judge looks at one action of the statement.
-func (s *Statement) judge(a *action, add func(code, format string, args ...any)) {
-	service := serviceOf(string(a.glob))
-	known := reference()[service]
-	if known == nil {
-		return // a service that is not known, or a pattern for several
+// distance is how many letters have to be changed, added or left out to make b of a, or
+// most if it is no less.
+func distance(a, b string, most int) int {
+	if len(a)-len(b) >= most || len(b)-len(a) >= most {
+		return most
 	}
-	var fit []referenceAction
-	for _, r := range known {
-		if a.match(r.low) {
-			fit = append(fit, r)
-		}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
 	}
-	if len(fit) == 0 {
-		add(UnknownAction, "names %s, and there is no such action", a.text)
-		return
-	}
-	if s.notAction || service == "sts" {
-		return // STS decides about AssumeRole and TagSession with the keys of both
-	}
-	for i := range s.conditions {
-		c := &s.conditions[i]
-		if c.toleratesAbsence() || slices.ContainsFunc(fit, func(r referenceAction) bool { return r.has(c.key.low) }) {
-			continue
-		}
-		add(AbsentConditionKey, "never applies to %s: its requests have no %s, which the condition %s wants", a.text, c.key.name, c.name)
-	}
-}
-
-// toleratesAbsence says that the condition can hold for a request without its key.
-func (c *condition) toleratesAbsence() bool {
-	return c.ifExists || c.quantifier == forAll || c.operator.compare == null || c.quantifier == single && c.operator.negated
-}
-
-// judgePrincipals looks for principals that no request comes from.
-func (s *Statement) judgePrincipals(add func(code, format string, args ...any)) {
-	if s.Deny || s.notPrincipal || !s.onlyAbout("kms") {
-		return
-	}
-	for _, p := range s.principals {
-		switch p.Type {
-		case Federated, CanonicalUser:
-			add(IdlePrincipal, "lets in %s, and KMS has no callers of type %s", p.Value, p.Type)
-		case AWSService:
-			if short, _, _ := strings.Cut(p.Value, "."); short == "rds" {
-				add(IdlePrincipal, "lets in %s, which uses keys in the name of those who call it and under grants, and needs no statement", p.Value)
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			changed := diagonal
+			if a[i] != b[j] {
+				changed++
 			}
-		case AWS:
+			diagonal = row[j+1]
+			row[j+1] = min(changed, row[j]+1, row[j+1]+1)
 		}
 	}
-}
-
-// onlyAbout says that all of the statement's actions are a service's.
-func (s *Statement) onlyAbout(service string) bool {
-	return !s.notAction && !slices.ContainsFunc(s.actions, func(a action) bool { return serviceOf(string(a.glob)) != service })
-}
-
-const (
-	createGrant   = "kms:creategrant"
-	forAWSService = "kms:grantisforawsresource"
-)
-
-// opened says that statement i limits CreateGrant to grants for AWS services,
-// and another one allows it to the same principals without a condition.
-func (p *Policy) opened(i int) bool {
-	s := &p.Statements[i]
-	limits := slices.ContainsFunc(s.conditions, func(c condition) bool { return c.key.low == forAWSService })
-	if !limits || s.notAction || !s.matchesAction(createGrant) || s.notPrincipal {
-		return false
-	}
-	return slices.ContainsFunc(p.Statements, func(o Statement) bool {
-		return !o.Deny && len(o.conditions) == 0 && !o.notAction && !o.notPrincipal && !o.notResource && o.matchesAction(createGrant) &&
-			o.coversPrincipals(s) && o.coversResources(s)
-	})
-}
-
-func (s *Statement) coversPrincipals(o *Statement) bool {
-	return !slices.ContainsFunc(o.principals, func(p Principal) bool {
-		return !slices.ContainsFunc(s.principals, func(q Principal) bool { return q.form == everyone || q.Type == p.Type && q.Value == p.Value })
-	})
-}
-
-func (s *Statement) coversResources(o *Statement) bool {
-	return !o.notResource && !slices.ContainsFunc(o.resources, func(r resource) bool {
-		return !slices.ContainsFunc(s.resources, func(q resource) bool { return q.any || q.text == r.text })
-	})
+	return min(row[len(b)], most)
 }

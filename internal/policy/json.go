@@ -1,10 +1,11 @@
 package policy
 
 import (
-	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -20,91 +21,122 @@ type node struct {
 	text    string
 	members []member
 	items   []node
+	in      extent
 }
 
 type member struct {
 	name  string
+	at    extent // of the name
 	value node
 }
 
-// readJSON reads text, which must be one JSON value and nothing after it.
-func readJSON(text string) (node, error) {
-	if !utf8.ValidString(text) {
-		return node{}, fmt.Errorf("is not UTF-8")
-	}
-	if !json.Valid([]byte(text)) {
-		return node{}, fmt.Errorf("is not JSON")
-	}
-	d := json.NewDecoder(bytes.NewReader([]byte(text)))
-	d.UseNumber()
-	n, err := readNode(d, 1)
-	if err != nil {
-		return node{}, err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return node{}, fmt.Errorf("goes on after its end")
-	}
-	return n, nil
+// An extent is a part of a text, in bytes: its first one, and the one after it.
+type extent struct{ from, to int }
+
+// A jsonError says why a text cannot be read as JSON, and where.
+type jsonError struct {
+	says string
+	in   extent
 }
 
-func readNode(d *json.Decoder, depth int) (node, error) {
-	t, err := d.Token()
-	if err != nil {
-		return node{}, err
+func (e *jsonError) Error() string { return e.says }
+
+// readJSON reads text, which must be one JSON value and nothing after it. Errors
+// are *jsonError.
+func readJSON(text string) (node, error) {
+	if !utf8.ValidString(text) {
+		return node{}, &jsonError{"is not UTF-8", extent{0, len(text)}}
 	}
+	if !json.Valid([]byte(text)) {
+		return node{}, invalidJSON(text)
+	}
+	r := nodeReader{text: text, Decoder: json.NewDecoder(strings.NewReader(text))}
+	r.UseNumber()
+	return r.node(1)
+}
+
+// invalidJSON says where text ceases to be JSON.
+func invalidJSON(text string) error {
+	e := &jsonError{"is not JSON", extent{0, len(text)}}
+	var v json.RawMessage
+	if s, ok := errors.AsType[*json.SyntaxError](json.Unmarshal([]byte(text), &v)); ok {
+		e.in.to = min(int(s.Offset), len(text))
+		e.in.from = max(e.in.to-1, 0)
+	}
+	return e
+}
+
+// A nodeReader reads text that is valid JSON.
+type nodeReader struct {
+	text string
+	*json.Decoder
+}
+
+// token is the next token, and where it is.
+func (r *nodeReader) token() (json.Token, extent) {
+	from := int(r.InputOffset())
+	t, _ := r.Token() // the text is valid, and asked for no token after its end
+	for strings.IndexByte(" \t\r\n:,", r.text[from]) >= 0 {
+		from++
+	}
+	return t, extent{from, int(r.InputOffset())}
+}
+
+func (r *nodeReader) node(depth int) (node, error) {
+	t, in := r.token()
 	switch v := t.(type) {
 	case json.Delim:
 		if depth > maxDepth {
-			return node{}, fmt.Errorf("nests deeper than %d levels", maxDepth)
+			return node{}, &jsonError{fmt.Sprintf("nests deeper than %d levels", maxDepth), in}
 		}
+		n := node{kind: byte(v), in: in}
 		if v == '{' {
-			return readObject(d, depth)
+			err := r.object(&n, depth)
+			return n, err
 		}
-		return readArray(d, depth)
+		err := r.array(&n, depth)
+		return n, err
 	case string:
-		return node{kind: 's', text: v}, nil
+		return node{kind: 's', text: v, in: in}, nil
 	case json.Number:
-		return node{kind: 'n', text: v.String()}, nil
+		return node{kind: 'n', text: v.String(), in: in}, nil
 	case bool:
-		return node{kind: 'b', text: fmt.Sprint(v)}, nil
+		return node{kind: 'b', text: strconv.FormatBool(v), in: in}, nil
 	}
-	return node{kind: '0'}, nil
+	return node{kind: '0', in: in}, nil
 }
 
-func readObject(d *json.Decoder, depth int) (node, error) {
-	n := node{kind: '{'}
+func (r *nodeReader) object(n *node, depth int) error {
 	seen := map[string]bool{}
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return node{}, err
-		}
+	for r.More() {
+		t, at := r.token()
 		name := t.(string) // JSON that is valid has nothing else here
 		if seen[name] {
-			return node{}, fmt.Errorf("has %q twice", name)
+			return &jsonError{fmt.Sprintf("has %q twice", name), at}
 		}
 		seen[name] = true
-		v, err := readNode(d, depth+1)
+		v, err := r.node(depth + 1)
 		if err != nil {
-			return node{}, err
+			return err
 		}
-		n.members = append(n.members, member{name, v})
+		n.members = append(n.members, member{name, at, v})
 	}
-	_, err := d.Token()
-	return n, err
+	_, end := r.token()
+	n.in.to = end.to
+	return nil
 }
 
-func readArray(d *json.Decoder, depth int) (node, error) {
-	n := node{kind: '['}
-	for d.More() {
-		v, err := readNode(d, depth+1)
+func (r *nodeReader) array(n *node, depth int) error {
+	for r.More() {
+		v, err := r.node(depth + 1)
 		if err != nil {
-			return node{}, err
+			return err
 		}
 		n.items = append(n.items, v)
 	}
-	_, err := d.Token()
-	return n, err
+	_, end := r.token()
+	n.in.to = end.to
+	return nil
 }
 
 // list is a string, or a list of strings, as a list; ok is false for anything else.

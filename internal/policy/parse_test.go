@@ -273,7 +273,7 @@ func FuzzParse(f *testing.F) {
 	f.Add(`{"Statement":{"Effect":"Deny","Action":"*","Resource":"arn:aws:kms","Condition":{"Null":{"x":[]},"DateLessThan":{"aws:CurrentTime":"2026"}}}}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, kind := range []policy.Kind{policy.AnyKind, policy.InlineKind, policy.ManagedKind, policy.ResourceKind, policy.TrustKind, policy.ServiceControlKind, policy.ResourceControlKind} {
-			kind.Validate("p", text)
+			checkLocations(t, text, kind.Validate("p", text))
 			p, err := kind.Parse("p", text)
 			if err != nil {
 				if _, ok := errors.AsType[*policy.Malformed](err); !ok || p != nil {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,24 +15,43 @@ const (
 	FindingSuggestion      = "SUGGESTION"       // it does nothing, or could be clearer
 )
 
+const (
+	// maxFindings is how many findings Validate stops at.
+	maxFindings = 1000
+	// maxWork bounds what Validate spends on comparing the elements of a document
+	// with each other and with the reference, in steps of about a nanosecond: in a
+	// document of thousands of patterns it does not compare them all.
+	maxWork = 4 << 20
+)
+
 // Validate looks for what is wrong in a document of any form that is to be a policy of kind
 // k (AnyKind: an identity's), or valid and yet amiss,
-// as IAM Access Analyzer's ValidatePolicy does, by its codes and in its words. What it
-// would need all of AWS's services for is said of those only that Findings knows.
+// as IAM Access Analyzer's ValidatePolicy does, by its codes and in its words, and for
+// what has no effect, by codes of ours. What it
+// would need all of AWS's services for is said of KMS, RDS, IAM, STS, CloudTrail and
+// Organizations only. It finds a thousand things at most, and takes time that is linear
+// in the length of text.
 // Statement is -1 in findings about the whole document.
 func (k Kind) Validate(name, text string) []Finding {
 	if k == AnyKind || k == ManagedKind {
 		k = InlineKind
 	}
-	v := &validation{typ: k, name: name, at: -1}
+	v := &validation{typ: k, name: name, text: text, at: -1, work: maxWork, in: []extent{{0, len(text)}}}
 	root, err := readJSON(text)
+	bad, isBad := errors.AsType[*jsonError](err)
 	switch {
-	case err != nil:
+	case isBad:
+		v.look(bad.in)
 		v.fail("JSON_SYNTAX_ERROR", "Fix the JSON syntax error.")
 	case root.kind != '{':
+		v.look(root.in)
 		v.mismatch("Object")
 	default:
 		v.document(&root)
+	}
+	where := newLocator(text, &root)
+	for i := range v.found {
+		v.found[i].Locations = where.all(v.found[i].in)
 	}
 	return v.found
 }
@@ -40,15 +60,24 @@ func (k Kind) Validate(name, text string) []Finding {
 type validation struct {
 	typ   Kind // of those of identities, InlineKind
 	name  string
+	text  string
 	at    int // the statement's place
 	sid   string
-	vars  bool // the version has variables
+	in    []extent // what is looked at
+	vars  bool     // the version has variables
+	work  int      // what may yet be spent
 	found []Finding
 }
 
+// look says where what is found next is.
+func (v *validation) look(in ...extent) { v.in = in }
+
 func (v *validation) add(kind, code, format string, args ...any) {
+	if len(v.found) == maxFindings {
+		return
+	}
 	v.found = append(v.found, Finding{
-		Policy: v.name, Statement: v.at, Sid: v.sid, Type: kind, Code: code, Message: fmt.Sprintf(format, args...),
+		Policy: v.name, Statement: v.at, Sid: v.sid, Type: kind, Code: code, Message: fmt.Sprintf(format, args...), in: v.in,
 	})
 }
 
@@ -72,12 +101,29 @@ func (v *validation) mismatch(want string) {
 	v.fail("DATA_TYPE_MISMATCH", "The text does not match the expected JSON data type %s.", want)
 }
 
-func (v *validation) unknown(element string) {
-	v.fail("INVALID_POLICY_ELEMENT", "The policy element %s is not valid.", element)
+func (v *validation) unknown(m *member) {
+	v.look(m.at)
+	v.fail("INVALID_POLICY_ELEMENT", "The policy element %s is not valid.", m.name)
+}
+
+// matches is g.match(s), as long as there is work left to spend.
+func (v *validation) matches(g glob, s string) bool {
+	if v.work < 0 {
+		return false
+	}
+	head, _, wild := strings.Cut(string(g), "\xff")
+	n, ok := glob(head).begins(s)
+	v.work -= 16 + n
+	if !ok || !wild && n != len(s) {
+		return false
+	}
+	v.work -= len(s)*(2+len(g)/64) + 512*strings.Count(string(g), "\xfe")
+	return v.work >= 0 && g.match(s)
 }
 
 // string is a text member's value.
 func (v *validation) string(n *node) (string, bool) {
+	v.look(n.in)
 	if n.kind != 's' {
 		v.mismatch("String")
 	}
@@ -96,10 +142,12 @@ func (v *validation) document(root *node) {
 		case "Id":
 			v.string(&m.value)
 		default:
-			v.unknown(m.name)
+			v.unknown(m)
 		}
 	}
+	v.look(root.in)
 	v.version(version)
+	v.look(root.in)
 	switch {
 	case statement == nil || statement.kind == '[' && len(statement.items) == 0:
 		v.fail("MISSING_STATEMENT", "Add a statement to the policy")
@@ -108,6 +156,7 @@ func (v *validation) document(root *node) {
 	case statement.kind == '[':
 		v.statements(statement.items)
 	default:
+		v.look(statement.in)
 		v.mismatch("Object")
 	}
 }
@@ -124,45 +173,14 @@ func (v *validation) version(n *node) {
 	v.vars = text == version2012
 }
 
-func (v *validation) statements(items []node) {
-	sids := map[string]bool{}
-	var seen []string
-	for i := range items {
-		v.at, v.sid = i, ""
-		n := &items[i]
-		if n.kind != '{' {
-			v.mismatch("Object")
-			continue
-		}
-		s := v.elements(n)
-		if s.sid != "" && sids[s.sid] {
-			v.repeatedSid()
-		}
-		sids[s.sid] = true
-		v.statement(s)
-		if body := s.body(); slices.Contains(seen, body) {
-			v.suggest("REDUNDANT_STATEMENT", "The statements are redundant because they provide identical permissions. Update the policy to remove the redundant statement.")
-		} else {
-			seen = append(seen, body)
-		}
-	}
-}
-
-func (v *validation) repeatedSid() {
-	if v.typ == ResourceKind {
-		v.warn("UNIQUE_SIDS_RECOMMENDED", "We recommend that you use statement IDs that are unique to your policy. Update the Sid value.")
-		return
-	}
-	v.fail("UNIQUE_SIDS_REQUIRED", "Duplicate statement IDs are not supported for this policy type. Update the Sid value.")
-}
-
 // A rawStatement is a statement's elements as they are written.
 type rawStatement struct {
+	at                                   int
 	source                               *node
 	sid, effect                          string
 	action, resource, principal          *node
 	notAction, notResource, notPrincipal bool
-	actions, resources                   []string
+	actions, resources                   []*node // texts
 	conditions                           []rawCondition
 }
 
@@ -170,19 +188,87 @@ type rawCondition struct {
 	condition      // its operator, as parseOperator reads it
 	known     bool // there is such an operator
 	key       string
+	at        extent // of the key
+	value     *node
 	values    []node
 }
 
-// body is what the statement says, without its Sid.
-func (s *rawStatement) body() string {
-	plain := node{kind: '{'}
-	for _, m := range s.source.members {
-		if m.name != "Sid" {
-			plain.members = append(plain.members, m)
+func (v *validation) statements(items []node) {
+	sids, bodies := map[string]bool{}, map[string]bool{}
+	var all []*rawStatement
+	for i := range items {
+		n := &items[i]
+		v.at, v.sid = i, ""
+		v.look(n.in)
+		if n.kind != '{' {
+			v.mismatch("Object")
+			continue
+		}
+		s := v.elements(n)
+		s.at = i
+		if s.sid != "" && sids[s.sid] {
+			v.repeatedSid(s)
+		}
+		sids[s.sid] = true
+		v.statement(s)
+		if body := v.body(s); bodies[body] {
+			v.look(n.in)
+			v.suggest("REDUNDANT_STATEMENT", "The statements are redundant because they provide identical permissions. Update the policy to remove the redundant statement.")
+		} else {
+			bodies[body] = true
+			all = append(all, s)
 		}
 	}
-	slices.SortFunc(plain.members, func(a, b member) int { return strings.Compare(a.name, b.name) })
-	return fmt.Sprint(plain)
+	v.withoutEffect(all)
+}
+
+func (v *validation) repeatedSid(s *rawStatement) {
+	v.look(s.member("Sid").value.in)
+	if v.typ == ResourceKind {
+		v.warn("UNIQUE_SIDS_RECOMMENDED", "We recommend that you use statement IDs that are unique to your policy. Update the Sid value.")
+		return
+	}
+	v.fail("UNIQUE_SIDS_REQUIRED", "Duplicate statement IDs are not supported for this policy type. Update the Sid value.")
+}
+
+// member is an element of the statement; nil if it has none of that name.
+func (s *rawStatement) member(name string) *member {
+	i := slices.IndexFunc(s.source.members, func(m member) bool { return m.name == name })
+	if i < 0 {
+		return nil
+	}
+	return &s.source.members[i]
+}
+
+// body is what the statement says, without its Sid.
+func (v *validation) body(s *rawStatement) string {
+	var parts []string
+	for _, m := range s.source.members {
+		if m.name != "Sid" {
+			parts = append(parts, m.name+"\x00"+m.value.canonical())
+		}
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, "\x00")
+}
+
+// canonical is the node without the white space that it was written with.
+func (n *node) canonical() string {
+	var b strings.Builder
+	n.write(&b)
+	return b.String()
+}
+
+func (n *node) write(b *strings.Builder) {
+	fmt.Fprintf(b, "%c%q", n.kind, n.text)
+	for i := range n.members {
+		fmt.Fprintf(b, "%q", n.members[i].name)
+		n.members[i].value.write(b)
+	}
+	for i := range n.items {
+		n.items[i].write(b)
+	}
+	b.WriteByte(';')
 }
 
 // elements reads a statement, and finds what is no element of one.
@@ -209,7 +295,7 @@ func (v *validation) elements(n *node) *rawStatement {
 		case "Condition":
 			v.readConditions(s, &m.value)
 		default:
-			v.unknown(m.name)
+			v.unknown(m)
 		}
 	}
 	return s
@@ -230,25 +316,43 @@ func (v *validation) readSid(s *rawStatement, n *node) {
 func (v *validation) once(to **node, m *member) {
 	if *to != nil {
 		name := strings.TrimPrefix(m.name, "Not")
+		v.look(m.at)
 		v.fail("UNSUPPORTED_ELEMENT_COMBINATION", "The policy elements %s and Not%[1]s can not be used in the same statement. Remove one of these elements.", name)
 	}
 	*to = &m.value
 }
 
 // list is the texts of an element that is a string or a list of strings.
-func (v *validation) list(n *node) []string {
-	out, ok := n.list()
-	if !ok {
+func (v *validation) list(n *node) []*node {
+	switch n.kind {
+	case 's':
+		return []*node{n}
+	case '[':
+	default:
+		v.look(n.in)
 		v.mismatch("String")
+		return nil
+	}
+	out := make([]*node, 0, len(n.items))
+	for i := range n.items {
+		if n.items[i].kind != 's' {
+			v.look(n.items[i].in)
+			v.mismatch("String")
+			return nil
+		}
+		out = append(out, &n.items[i])
 	}
 	return out
 }
 
 func (v *validation) statement(s *rawStatement) {
+	v.look(s.source.in)
+	effect := s.member("Effect")
 	switch {
-	case s.effect == "" && !slices.ContainsFunc(s.source.members, func(m member) bool { return m.name == "Effect" }):
+	case effect == nil:
 		v.fail("MISSING_EFFECT", "Add an Effect element to the policy statement with a value of Allow or Deny.")
 	case s.effect != "Allow" && s.effect != "Deny":
+		v.look(effect.value.in)
 		v.fail("INVALID_EFFECT", "The effect %s is not valid. Use Allow or Deny.", s.effect)
 	}
 	v.actions(s)
@@ -261,15 +365,19 @@ func (v *validation) statement(s *rawStatement) {
 func (v *validation) actions(s *rawStatement) {
 	switch {
 	case s.action == nil:
+		v.look(s.source.in)
 		v.fail("MISSING_ACTION", "Add an Action or NotAction element to the policy statement.")
-	case len(s.actions) == 0 && s.action.kind == '[':
+	case len(s.actions) == 0 && s.action.kind == '[' && len(s.action.items) == 0:
+		v.look(s.action.in)
 		v.suggest("EMPTY_ARRAY_ACTION", "This statement includes no actions and does not affect the policy. Specify actions.")
 	}
+	redundant := v.redundant(s.actions, lowered)
 	for i, a := range s.actions {
-		v.literal(a)
-		v.actionExists(a)
-		if covers(s.actions, i, lowered) {
-			v.suggest("REDUNDANT_ACTION", "The 1 action(s) are redundant because they provide similar permissions. Update the policy to remove the redundant action such as: %s.", a)
+		v.look(a.in)
+		v.literal(a.text)
+		v.actionExists(a.text)
+		if redundant[i] {
+			v.suggest("REDUNDANT_ACTION", "The 1 action(s) are redundant because they provide similar permissions. Update the policy to remove the redundant action such as: %s.", a.text)
 		}
 	}
 }
@@ -280,22 +388,66 @@ func (v *validation) actionExists(a string) {
 		v.suggest("WILDCARD_IN_SERVICE_NAME", "Avoid using wildcards (*, ?) in the service name because it might grant unintended access to other AWS services with similar names.")
 	}
 	known := reference()[service]
-	g := toGlob(lowered(a))
-	if known != nil && !slices.ContainsFunc(known, func(r referenceAction) bool { return g.match(r.low) }) {
-		v.fail("INVALID_ACTION", "The action %s does not exist.", a)
+	if known == nil || len(v.fitting(known, a)) > 0 || v.work < 0 {
+		return
 	}
+	if v.work -= 1000 * len(known); v.work < 0 {
+		return
+	}
+	if near := nearest(known, lowered(a)); near != "" {
+		v.fail("INVALID_ACTION", "The action %s does not exist. Did you mean %s?", a, near)
+		return
+	}
+	v.fail("INVALID_ACTION", "The action %s does not exist.", a)
 }
 
-// covers says that the text at i is repeated by an earlier one, or by a pattern that
-// is not itself.
-func covers(texts []string, i int, fold func(string) string) bool {
-	text := fold(texts[i])
-	for j, other := range texts {
-		if other = fold(other); other == text && j < i || other != text && toGlob(other).match(text) {
-			return true
+// fitting are the known actions that a pattern matches.
+func (v *validation) fitting(known []referenceAction, pattern string) (fit []referenceAction) {
+	if v.work < 0 {
+		return nil
+	}
+	g := toGlob(lowered(pattern))
+	for i := range known {
+		if v.matches(g, known[i].low) {
+			fit = append(fit, known[i])
 		}
 	}
-	return false
+	return fit
+}
+
+// redundant says which of the texts repeat an earlier one, or fit a pattern that is not
+// the same text.
+func (v *validation) redundant(nodes []*node, fold func(string) string) []bool {
+	out, seen := make([]bool, len(nodes)), map[string]bool{}
+	var patterns []string
+	texts := make([]string, len(nodes))
+	for i, n := range nodes {
+		texts[i] = fold(n.text)
+		if out[i] = seen[texts[i]]; !out[i] && strings.ContainsAny(texts[i], "*?") {
+			patterns = append(patterns, texts[i])
+		}
+		seen[texts[i]] = true
+	}
+	for _, p := range patterns {
+		g := toGlob(p)
+		for i, text := range texts {
+			if v.work < 0 {
+				return out
+			}
+			out[i] = out[i] || text != p && v.covers(g, text)
+		}
+	}
+	return out
+}
+
+// covers says that what fits text, which may be a pattern, fits the pattern g too. A ? of g
+// stands for no * of text.
+func (v *validation) covers(g glob, text string) bool {
+	if strings.IndexByte(string(g), one) >= 0 && strings.IndexByte(text, '*') >= 0 {
+		v.work -= 16 + len(g)
+		return toGlob(text) == g
+	}
+	return v.matches(g, text)
 }
 
 // literal finds a variable in an element that has none.
@@ -340,6 +492,11 @@ func (v *validation) variable(body string) {
 }
 
 func (v *validation) resources(s *rawStatement) {
+	if s.resource != nil {
+		v.look(s.resource.in)
+	} else {
+		v.look(s.source.in)
+	}
 	switch {
 	case v.typ == TrustKind:
 		if s.resource != nil {
@@ -348,19 +505,27 @@ func (v *validation) resources(s *rawStatement) {
 		return
 	case s.resource == nil:
 		v.fail("MISSING_RESOURCE", "Add a Resource or NotResource element to the policy statement.")
-	case len(s.resources) == 0 && s.resource.kind == '[':
+	case s.resource.kind == '[' && len(s.resource.items) == 0:
 		v.suggest("EMPTY_ARRAY_RESOURCE", "This statement includes no resources and does not affect the policy. Specify resources.")
 	}
-	redundant := 0
-	for i, r := range s.resources {
-		v.variables(r)
-		v.resource(r)
-		if !strings.Contains(r, "${") && covers(s.resources, i, func(s string) string { return s }) {
-			redundant++
+	var literal []*node
+	for _, r := range s.resources {
+		v.look(r.in)
+		v.variables(r.text)
+		v.resource(r.text)
+		if !strings.Contains(r.text, "${") {
+			literal = append(literal, r)
 		}
 	}
-	if redundant > 0 {
-		v.suggest("REDUNDANT_RESOURCE", "The %d resource ARN(s) are redundant because they reference the same resource. Review the use of wildcards (*)", redundant)
+	var places []extent
+	for i, is := range v.redundant(literal, func(s string) string { return s }) {
+		if is {
+			places = append(places, literal[i].in)
+		}
+	}
+	if places != nil {
+		v.look(places...)
+		v.suggest("REDUNDANT_RESOURCE", "The %d resource ARN(s) are redundant because they reference the same resource. Review the use of wildcards (*)", len(places))
 	}
 }
 
@@ -403,40 +568,44 @@ func (v *validation) passing(s *rawStatement) {
 	if s.effect != "Allow" || v.typ != InlineKind {
 		return
 	}
-	if code, text := s.tooMuch("iam:PassRole", "iam:PassedToService"); code != "" {
+	if s.action == nil || s.resource == nil {
+		return
+	}
+	v.look(s.action.in, s.resource.in)
+	if code, text := v.tooMuch(s, "iam:PassRole", "iam:PassedToService"); code != "" {
 		end := "specify resource ARNs or add the iam:PassedToService condition key to your statement."
 		if s.notResource {
 			end = "specify resource ARNs instead."
 		}
 		v.security("PASS_ROLE_WITH_"+code, "Using %s can be overly permissive because it allows iam:PassRole permissions on multiple resources. We recommend that you %s", text, end)
 	}
-	if code, text := s.tooMuch("iam:CreateServiceLinkedRole", "iam:AWSServiceName"); code != "" {
+	if code, text := v.tooMuch(s, "iam:CreateServiceLinkedRole", "iam:AWSServiceName"); code != "" {
 		v.warn("CREATE_SLR_WITH_"+code, "Using %s can allow creation of unintended service-linked roles. We recommend that you specify resource ARNs instead.", text)
 	}
 }
 
 // tooMuch says how the statement covers action on resources that it does not name; ""
 // if it does not, or limits it by key.
-func (s *rawStatement) tooMuch(action, key string) (code, text string) {
-	star := slices.ContainsFunc(s.resources, func(r string) bool { return strings.Trim(r, "*") == "" && r != "" })
+func (v *validation) tooMuch(s *rawStatement, action, key string) (code, text string) {
+	star := slices.ContainsFunc(s.resources, func(r *node) bool { return strings.Trim(r.text, "*") == "" && r.text != "" })
 	limited := slices.ContainsFunc(s.conditions, func(c rawCondition) bool { return EqualFold(c.key, key) })
 	if limited || !s.notResource && !star {
 		return "", ""
 	}
-	exact := slices.ContainsFunc(s.actions, func(a string) bool { return EqualFold(a, action) })
-	covered := slices.ContainsFunc(s.actions, func(a string) bool { return toGlob(lowered(a)).match(lowered(action)) })
-	if s.action == nil || covered == s.notAction {
+	exact := slices.ContainsFunc(s.actions, func(a *node) bool { return EqualFold(a.text, action) })
+	covered := slices.ContainsFunc(s.actions, func(a *node) bool { return v.matches(toGlob(lowered(a.text)), lowered(action)) })
+	if covered == s.notAction {
 		return "", ""
 	}
 	switch {
 	case s.notAction && s.notResource:
-		return "NOTACTION_AND_NOTRESOURCE", "NotAction with NotResource"
+		return "NOT_ACTION_AND_NOT_RESOURCE", "NotAction with NotResource"
 	case s.notAction:
-		return "STAR_IN_RESOURCE_AND_NOTACTION", "a resource with wildcards (*) and NotAction"
+		return "STAR_IN_RESOURCE_AND_NOT_ACTION", "a resource with wildcards (*) and NotAction"
 	case exact && s.notResource:
-		return "NOTRESOURCE", "the " + action + " action with NotResource"
+		return "NOT_RESOURCE", "the " + action + " action with NotResource"
 	case s.notResource:
-		return "STAR_IN_ACTION_AND_NOTRESOURCE", "an action with a wildcard (*) and NotResource"
+		return "STAR_IN_ACTION_AND_NOT_RESOURCE", "an action with a wildcard (*) and NotResource"
 	case exact:
 		return "STAR_IN_RESOURCE", "the " + action + " action with wildcards (*) in the resource"
 	}

@@ -7,6 +7,7 @@ import (
 )
 
 func (v *validation) readConditions(s *rawStatement, n *node) {
+	v.look(n.in)
 	if n.kind != '{' {
 		v.mismatch("Object")
 		return
@@ -16,14 +17,16 @@ func (v *validation) readConditions(s *rawStatement, n *node) {
 	}
 	for i := range n.members {
 		op := &n.members[i]
+		v.look(op.value.in)
 		switch {
 		case op.value.kind != '{':
 			v.mismatch("Object")
 		case len(op.value.members) == 0:
 			v.emptyCondition()
 		}
-		for _, k := range op.value.members {
-			c := rawCondition{key: k.name, values: []node{k.value}}
+		for j := range op.value.members {
+			k := &op.value.members[j]
+			c := rawCondition{key: k.name, at: k.at, value: &k.value, values: []node{k.value}}
 			c.condition, c.known = parseOperator(op.name)
 			if k.value.kind == '[' {
 				c.values = k.value.items
@@ -38,15 +41,18 @@ func (v *validation) emptyCondition() {
 }
 
 func (v *validation) conditions(s *rawStatement) {
+	seen := map[string]bool{} // a block has no key twice in the same case
+	fits := v.actionsThere(s)
 	for i := range s.conditions {
 		c := &s.conditions[i]
-		again := slices.ContainsFunc(s.conditions[:i], func(o rawCondition) bool {
-			return o.name == c.name && o.key != c.key && EqualFold(o.key, c.key)
-		})
-		if again {
+		again := c.name + "\x00" + lowered(c.key)
+		v.look(c.at)
+		if seen[again] {
 			v.fail("DUPLICATE_KEYS_WITH_DIFFERENT_CASE", "The condition key %s appears more than once with different capitalization in the same condition block. Remove the duplicate condition keys.", c.key)
 		}
-		v.conditionKey(s, c)
+		seen[again] = true
+		v.conditionKey(s, c, fits)
+		v.look(c.at)
 		if v.operator(c) {
 			v.values(c)
 		}
@@ -71,7 +77,7 @@ var otherGlobal = map[string]bool{
 // tagKeys are the keys that a tag's name follows.
 var tagKeys = []string{"aws:principaltag/", "aws:requesttag/", "aws:resourcetag/", "iam:resourcetag/", "rds:req-tag/", "kms:encryptioncontext:"}
 
-func (v *validation) conditionKey(s *rawStatement, c *rawCondition) {
+func (v *validation) conditionKey(s *rawStatement, c *rawCondition, fits [][]referenceAction) {
 	low := lowered(c.key)
 	service, rest, found := strings.Cut(low, ":")
 	switch {
@@ -84,31 +90,47 @@ func (v *validation) conditionKey(s *rawStatement, c *rawCondition) {
 		v.warn("DEPRECATED_GLOBAL_CONDITION_KEY", "We recommend that you update aws:ARN to use the newer condition key aws:PrincipalArn.")
 	case service == "aws" && globalKeys[low] == noGlobal && !otherGlobal[low]:
 		v.fail("INVALID_GLOBAL_CONDITION_KEY", "The condition key %s does not exist. Use a valid condition key.", c.key)
-	case reference()[service] != nil && !slices.ContainsFunc(reference()[service], func(a referenceAction) bool { return a.has(low) }):
+	case v.noneHas(reference()[service], low):
 		v.fail("INVALID_SERVICE_CONDITION_KEY", "The condition key %s does not exist in the service %s. Use a valid condition key.", c.key, service)
 	default:
-		v.keyForActions(s, c, low)
+		v.keyForActions(s, c, low, fits)
 	}
 }
 
-// keyForActions finds actions whose requests never have the key.
-func (v *validation) keyForActions(s *rawStatement, c *rawCondition, low string) {
-	if s.notAction || serviceOf(low) == "sts" {
+// noneHas says that the service is known, and no request for any of its actions has the key.
+func (v *validation) noneHas(known []referenceAction, low string) bool {
+	v.work -= 64 * len(known)
+	return v.work >= 0 && known != nil && !slices.ContainsFunc(known, func(a referenceAction) bool { return a.has(low) })
+}
+
+// actionsThere are, for each of the statement's actions, those of the reference that fit
+// it, if all of them are judged.
+func (v *validation) actionsThere(s *rawStatement) [][]referenceAction {
+	if s.notAction || len(s.conditions) == 0 {
+		return nil
+	}
+	fits := make([][]referenceAction, len(s.actions))
+	for i, a := range s.actions {
+		fits[i] = v.fitting(reference()[serviceOf(lowered(a.text))], a.text)
+	}
+	return fits
+}
+
+// keyForActions finds actions whose requests never have the key, which the condition wants.
+func (v *validation) keyForActions(s *rawStatement, c *rawCondition, low string, fits [][]referenceAction) {
+	if c.ifExists || c.operator.compare == null || serviceOf(low) == "sts" {
 		return // STS decides about AssumeRole and TagSession with the keys of both
 	}
 	var never []string
-	for _, a := range s.actions {
-		g, fit, has := toGlob(lowered(a)), false, false
-		for _, r := range reference()[serviceOf(lowered(a))] {
-			if g.match(r.low) {
-				fit, has = true, has || r.has(low)
-			}
-		}
-		if fit && !has {
-			never = append(never, a)
+	var places []extent
+	for i, fit := range fits {
+		v.work -= 64 * len(fit)
+		if v.work >= 0 && len(fit) > 0 && !slices.ContainsFunc(fit, func(r referenceAction) bool { return r.has(low) }) {
+			never, places = append(never, s.actions[i].text), append(places, s.actions[i].in)
 		}
 	}
 	if len(never) > 0 {
+		v.look(append(places, c.value.in)...)
 		v.fail("UNSUPPORTED_ACTION_FOR_CONDITION_KEY", "The following actions: %s are not supported by the condition key %s. The condition will not be evaluated for these actions. We recommend that you move these actions to a different statement without this condition key.", strings.Join(never, ", "), c.key)
 	}
 }
@@ -123,11 +145,11 @@ func (v *validation) operator(c *rawCondition) bool {
 		}
 		return false
 	}
-	many, null := multivalued[lowered(c.key)], c.operator.compare == null
+	many, isNull := multivalued[lowered(c.key)], c.operator.compare == null
 	switch {
-	case null && c.quantifier != single:
+	case isNull && c.quantifier != single:
 		v.suggest("NULL_WITH_QUALIFIER", "Avoid using the Null condition operator with the ForAllValues or ForAnyValue qualifiers because they always return a true or false respectively.")
-	case many && c.quantifier == single && !null:
+	case many && c.quantifier == single && !isNull:
 		v.fail("MISSING_QUALIFIER", "The request context key %s has multiple values. Use the ForAllValues or ForAnyValue condition key qualifiers in your policy.", c.key)
 	case c.quantifier == forAll && !many && globalKeys[lowered(c.key)] != noGlobal:
 		v.security("FORALLVALUES_WITH_SINGLE_VALUED_KEY", "Using ForAllValues qualifier with the single-valued condition key %s can be overly permissive. We recommend that you remove ForAllValues:.", c.key)
@@ -137,11 +159,13 @@ func (v *validation) operator(c *rawCondition) bool {
 
 func (v *validation) values(c *rawCondition) {
 	if len(c.values) == 0 {
+		v.look(c.value.in)
 		v.emptyValues(c)
 	}
 	texts := make([]string, 0, len(c.values))
 	for i := range c.values {
 		n := &c.values[i]
+		v.look(n.in)
 		switch {
 		case n.kind != 's' && n.kind != 'n' && n.kind != 'b':
 			v.mismatch("String")
@@ -151,8 +175,10 @@ func (v *validation) values(c *rawCondition) {
 			return
 		}
 		texts = append(texts, n.text)
+		v.look(n.in)
 		v.value(c, n.text)
 	}
+	v.look(c.value.in)
 	if len(texts) > 1 && (c.operator.compare == boolean || c.operator.compare == null) {
 		v.fail("INVALID_CONDITION_MULTIPLE_BOOLEAN", "The condition key does not support multiple Boolean values. Use a single Boolean value.")
 	}
@@ -186,6 +212,7 @@ func (v *validation) value(c *rawCondition, text string) {
 	switch c.operator.compare {
 	case stringEquals, stringFold, stringLike, arnLike:
 		v.variables(text)
+		v.viaService(c, text)
 		plain := strings.NewReplacer("${*}", "", "${?}", "").Replace(text)
 		if c.operator.compare != stringLike && c.operator.compare != arnLike && strings.ContainsAny(plain, "*?") {
 			v.warn("WILDCARD_WITHOUT_LIKE_OPERATOR", "Your condition value includes a * or ? character. If you meant to use a wildcard (*, ?), update the condition operator to include Like.")
@@ -236,11 +263,11 @@ func (v *validation) privateAddresses(c *rawCondition, texts []string) {
 	switch {
 	case private == 0:
 	case private == ranges && c.operator.negated:
-		v.fail("PRIVATE_NOTIPADDRESS", "The values for condition key aws:SourceIp include only private IP addresses and has no effect. aws:SourceIp works only for public IP address ranges. Update the value to include only public IP addresses.")
+		v.fail("PRIVATE_NOT_IP_ADDRESS", "The values for condition key aws:SourceIp include only private IP addresses and has no effect. aws:SourceIp works only for public IP address ranges. Update the value to include only public IP addresses.")
 	case private == ranges:
 		v.fail("PRIVATE_IP_ADDRESS", "aws:SourceIp works only for public IP address ranges. The values for condition key aws:SourceIp include only private IP addresses and will not have the desired effect. Update the value to include only public IP addresses.")
 	case c.operator.negated:
-		v.suggest("PRIVATE_NOTIPADDRESS_SUBSET", "The values for condition key aws:SourceIp include a mix of private and public IP addresses. The private addresses have no effect. aws:SourceIp works only for public IP address ranges. To define permissions for private IP ranges, use aws:VpcSourceIp.")
+		v.suggest("PRIVATE_NOT_IP_ADDRESS_SUBSET", "The values for condition key aws:SourceIp include a mix of private and public IP addresses. The private addresses have no effect. aws:SourceIp works only for public IP address ranges. To define permissions for private IP ranges, use aws:VpcSourceIp.")
 	default:
 		v.suggest("PRIVATE_IP_ADDRESS_SUBSET", "The values for condition key aws:SourceIp include a mix of private and public IP addresses. The private addresses will not have the desired effect. aws:SourceIp works only for public IP address ranges. To define permissions for private IP ranges, use aws:VpcSourceIp.")
 	}

@@ -9,6 +9,10 @@ import (
 
 // principals looks at whom the statement names, which only some types of policy may.
 func (v *validation) principals(s *rawStatement) {
+	v.look(s.source.in)
+	if s.principal != nil {
+		v.look(s.principal.in)
+	}
 	switch {
 	case v.typ == ServiceControlKind:
 		if s.principal != nil {
@@ -26,7 +30,7 @@ func (v *validation) principals(s *rawStatement) {
 	case v.typ == TrustKind && s.notPrincipal:
 		v.fail("ROLE_TRUST_POLICY_SYNTAX_ERROR_NOTPRINCIPAL", "Role trust policies do not support NotPrincipal. Update the policy to use a Principal element instead.")
 	case s.notPrincipal && s.effect == "Allow":
-		v.security("ALLOW_WITH_NOTPRINCIPAL", "Using Allow with NotPrincipal can be overly permissive. We recommend that you use Principal instead.")
+		v.security("ALLOW_WITH_NOT_PRINCIPAL", "Using Allow with NotPrincipal can be overly permissive. We recommend that you use Principal instead.")
 	}
 	if v.typ == ResourceControlKind {
 		v.resourceControl(s)
@@ -38,11 +42,14 @@ func (v *validation) principals(s *rawStatement) {
 // "RCP syntax").
 func (v *validation) resourceControl(s *rawStatement) {
 	if s.effect == "Allow" {
+		v.look(s.member("Effect").value.in)
 		v.fail("RCP_SYNTAX_ERROR_ALLOW", "RCPs do not support the effect Allow. Update the effect to Deny.")
 	}
 	if s.notAction {
+		v.look(s.action.in)
 		v.fail("RCP_SYNTAX_ERROR_NOTACTION", "RCPs do not support the NotAction element. Update the policy to use Action instead.")
 	}
+	v.look(s.principal.in)
 	if s.notPrincipal || s.principal.text != "*" {
 		v.fail("RCP_SYNTAX_ERROR_PRINCIPAL", "RCPs support the Principal \"*\" only. Name principals in a condition.")
 	}
@@ -60,28 +67,35 @@ func (v *validation) principalElement(s *rawStatement) {
 		v.suggest("EMPTY_OBJECT_PRINCIPAL", "This statement includes no principals and does not affect the policy. Specify principals.")
 	default:
 		for i := range n.members {
-			v.principalsOf(s, n.members[i].name, &n.members[i].value)
+			v.principalsOf(s, &n.members[i])
 		}
 	}
 }
 
-func (v *validation) principalsOf(s *rawStatement, key string, n *node) {
-	t := PrincipalType(key)
+func (v *validation) principalsOf(s *rawStatement, m *member) {
+	t, n := PrincipalType(m.name), &m.value
+	v.look(m.at)
 	switch t {
 	case AWS, AWSService, Federated, CanonicalUser:
 	default:
-		v.fail("INVALID_PRINCIPAL_KEY", "The principal key %s is not valid.", key)
+		v.fail("INVALID_PRINCIPAL_KEY", "The principal key %s is not valid.", m.name)
 		return
 	}
 	names := v.list(n)
+	v.look(n.in)
 	if n.kind == '[' && len(n.items) == 0 {
 		v.suggest("EMPTY_ARRAY_PRINCIPAL", "This statement includes no principals and does not affect the policy. Specify principals.")
 	}
+	roles := map[string]bool{}
 	for _, name := range names {
-		v.literal(name)
-		v.principal(s, t, name)
-		if parent := roleOf(name); parent != "" && v.typ == TrustKind && slices.ContainsFunc(names, func(o string) bool { return strings.HasPrefix(o, parent) && strings.HasSuffix(o, "/"+roleName(name)) }) {
-			v.suggest("REDUNDANT_PRINCIPAL_IN_ROLE_TRUST_POLICY", "The assumed-role principal %s is redundant with its parent role. Remove the assumed-role principal.", name)
+		roles[roleID(name.text)] = true
+	}
+	for _, name := range names {
+		v.look(name.in)
+		v.literal(name.text)
+		v.principal(s, t, name.text)
+		if id := sessionRoleID(name.text); id != "" && v.typ == TrustKind && roles[id] {
+			v.suggest("REDUNDANT_PRINCIPAL_IN_ROLE_TRUST_POLICY", "The assumed-role principal %s is redundant with its parent role. Remove the assumed-role principal.", name.text)
 		}
 	}
 }
@@ -94,6 +108,12 @@ func (v *validation) principal(s *rawStatement, t PrincipalType, name string) {
 		v.servicePrincipal(s, name)
 	case t == Federated && v.typ == TrustKind:
 		v.federated(s, name)
+	case t == Federated:
+		v.fail("FEDERATED_PRINCIPAL_NOT_SUPPORTED", "The policy type does not support a federated identity provider in the principal element. Use a supported principal.")
+	case t == CanonicalUser && s.onlyAbout("kms"):
+		v.warn(PrincipalWithoutEffect, "The principal %s has no effect: KMS has no callers of type %s.", name, t)
+	case t == AWS && idlePrincipal(name) != "":
+		v.warn(PrincipalWithoutEffect, "The principal %s has no effect: %s.", name, idlePrincipal(name))
 	case t == AWS && isUniqueID(name) && strings.HasPrefix(name, "AROA"):
 		v.warn("INVALID_ROLE_REFERENCE", "The Principal element includes the IAM role ID %s. We recommend that you use a role ARN instead.", name)
 	case t == AWS && isUniqueID(name) && strings.HasPrefix(name, "AIDA"):
@@ -111,13 +131,38 @@ func (v *validation) servicePrincipal(s *rawStatement, name string) {
 	if s.effect != "Allow" || v.typ != ResourceKind {
 		return
 	}
-	asks := slices.ContainsFunc(s.conditions, func(c rawCondition) bool {
+	v.work -= 16 * len(s.conditions)
+	asks := v.work < 0 || slices.ContainsFunc(s.conditions, func(c rawCondition) bool {
 		k := globalKeys[lowered(c.key)]
 		return k == sourceARN || k == sourceAccount || k == sourceOrgID || k == sourceOrgPaths
 	})
-	if !asks {
+	switch {
+	case s.onlyAbout("kms") && withoutRegion(name) == "rds.amazonaws.com":
+		v.warn(PrincipalWithoutEffect, "The principal %s has no effect: RDS uses keys in the name of those who call it, and under the grants that it makes then.", name)
+	case !asks:
 		v.security("RESTRICT_ACCESS_TO_SERVICE_PRINCIPAL", "Granting access to a service principal without specifying a source is overly permissive. Use aws:SourceArn or aws:SourceAccount condition key and scope access to a specific source to grant fine-grained access.")
 	}
+}
+
+// onlyAbout says that all of the statement's actions are a service's.
+func (s *rawStatement) onlyAbout(service string) bool {
+	return !s.notAction && !slices.ContainsFunc(s.actions, func(a *node) bool { return serviceOf(lowered(a.text)) != service })
+}
+
+// idlePrincipal says why no request comes from a principal of type AWS; "" if one may.
+func idlePrincipal(name string) string {
+	a, err := cloud.ParseARN(name)
+	kind, _, _ := strings.Cut(a.Resource, "/")
+	_, is := parsePrincipal(AWS, name)
+	switch {
+	case err == nil && a.Service == "iam" && kind == "group":
+		return "a group is no principal; name its users, or their account"
+	case err == nil && a.Service == "iam" && kind == "instance-profile":
+		return "an instance profile is no principal; name its role"
+	case !is:
+		return "no request comes from such a principal"
+	}
+	return ""
 }
 
 // federated looks at an identity provider in a trust policy: SAML and OpenID Connect
@@ -132,31 +177,40 @@ func (v *validation) federated(s *rawStatement, name string) {
 	if saml {
 		other = "sts:AssumeRoleWithWebIdentity"
 	}
+	here := v.in
 	for _, a := range s.actions {
-		if EqualFold(a, other) || EqualFold(a, "sts:AssumeRole") {
-			v.fail("MISMATCHED_ACTION_FOR_PRINCIPAL", "The %s action is invalid with the following principal(s): %s. Use a SAML provider principal with the sts:AssumeRoleWithSAML action or use an OIDC provider principal with the sts:AssumeRoleWithWebIdentity action. Ensure the provider is Federated if you use either of the two options.", a, name)
+		if EqualFold(a.text, other) || EqualFold(a.text, "sts:AssumeRole") {
+			v.look(append([]extent{a.in}, here...)...)
+			v.fail("MISMATCHED_ACTION_FOR_PRINCIPAL", "The %s action is invalid with the following principal(s): %s. Use a SAML provider principal with the sts:AssumeRoleWithSAML action or use an OIDC provider principal with the sts:AssumeRoleWithWebIdentity action. Ensure the provider is Federated if you use either of the two options.", a.text, name)
 		}
 	}
+	v.look(here...)
 	host := name[strings.LastIndex(name, ":oidc-provider/")+1:]
 	host = strings.TrimPrefix(host, "oidc-provider/")
-	asks := slices.ContainsFunc(s.conditions, func(c rawCondition) bool { return strings.HasPrefix(c.key, host+":") })
+	v.work -= 16 * (len(s.actions) + len(s.conditions))
+	asks := v.work < 0 || slices.ContainsFunc(s.conditions, func(c rawCondition) bool { return strings.HasPrefix(c.key, host+":") })
 	if !saml && s.effect == "Allow" && !asks {
 		v.security("MISSING_CONDITION_KEY_FOR_OIDC_PRINCIPAL", "Using an Open ID Connect principal without a condition can be overly permissive. Add condition keys with a prefix that matches your federated OIDC principals to ensure that only the intended identity provider assumes the role.")
 	}
 }
 
-// roleOf is how the ARN of a session's role begins; "" if name is no session.
-func roleOf(name string) string {
-	a, err := cloud.ParseARN(name)
-	if err != nil || a.Service != "sts" || !strings.HasPrefix(a.Resource, "assumed-role/") {
+// roleID stands for the role that an ARN names, by account and name without path; "" if it
+// names none.
+func roleID(arn string) string {
+	a, err := cloud.ParseARN(arn)
+	if err != nil || a.Service != "iam" || !strings.HasPrefix(a.Resource, "role/") {
 		return ""
 	}
-	return "arn:" + a.Partition + ":iam::" + string(a.Account) + ":role/"
+	return string(a.Account) + "/" + a.Resource[strings.LastIndexByte(a.Resource, '/')+1:]
 }
 
-// roleName is the role of a session's ARN.
-func roleName(session string) string {
-	_, name, _ := strings.Cut(session, ":assumed-role/")
-	name, _, _ = strings.Cut(name, "/")
-	return name
+// sessionRoleID is the roleID of the role whose session an ARN names; "" if it names none.
+func sessionRoleID(arn string) string {
+	a, err := cloud.ParseARN(arn)
+	rest, is := strings.CutPrefix(a.Resource, "assumed-role/")
+	if err != nil || a.Service != "sts" || !is {
+		return ""
+	}
+	name, _, _ := strings.Cut(rest, "/")
+	return string(a.Account) + "/" + name
 }
