@@ -22,7 +22,8 @@ type credential struct {
 func (c credential) String() string { return "credential of " + c.caller.ARN }
 
 // Credential returns the secret of a long-term access key and who signs with it.
-// It is cloud.ErrNotFound if there is no such key or it is inactive. It reads the
+// It is cloud.ErrNotFound if there is no such key, it is inactive, or its account
+// is closed. It reads the
 // database only for keys that were not asked for since the last change.
 func (s *Service) Credential(ctx context.Context, accessKeyID string) (string, cloud.Caller, error) {
 	c, err := s.known.credentials.get(accessKeyID, func() (credential, error) { return s.loadCredential(ctx, accessKeyID) })
@@ -39,7 +40,7 @@ func (s *Service) loadCredential(ctx context.Context, id string) (credential, er
 		if !k.Active {
 			return fmt.Errorf("access key %s is inactive: %w", id, cloud.ErrNotFound)
 		}
-		if c.caller, err = callerOf(tx, k.Owner); err != nil {
+		if c.caller, err = actor(tx, k.Owner); err != nil {
 			return err
 		}
 		c.caller.AccessKeyID = id
@@ -55,16 +56,38 @@ func (s *Service) loadCredential(ctx context.Context, id string) (credential, er
 
 // Caller is the user, role or account with a unique id as it is now: what every
 // request in its name has in common. For a role it lacks the session's name, in
-// ARN and UserID. It is cloud.ErrNotFound when there is none any more.
+// ARN and UserID. It is cloud.ErrNotFound when there is none any more, or its
+// account is closed.
 func (s *Service) Caller(ctx context.Context, id string) (cloud.Caller, error) {
 	return s.known.callers.get(id, func() (cloud.Caller, error) {
 		var c cloud.Caller
 		err := s.Store.View(ctx, func(tx Tx) (err error) {
-			c, err = callerOf(tx, id)
+			c, err = actor(tx, id)
 			return err
 		})
 		return c, err
 	})
+}
+
+// actor is callerOf for one that is about to act.
+func actor(tx Tx, id string) (cloud.Caller, error) {
+	c, err := callerOf(tx, id)
+	if err == nil {
+		err = open(tx, c.Account)
+	}
+	if err != nil {
+		return cloud.Caller{}, err
+	}
+	return c, nil
+}
+
+// open is cloud.ErrNotFound if account id is closed.
+func open(tx Tx, id cloud.AccountID) error {
+	a, err := tx.Account(id)
+	if err == nil && !a.Closed.IsZero() {
+		err = fmt.Errorf("account %s is closed: %w", id, cloud.ErrNotFound)
+	}
+	return err
 }
 
 func callerOf(tx Tx, id string) (cloud.Caller, error) {
@@ -234,7 +257,8 @@ func (s *Service) PolicyDocument(ctx context.Context, a cloud.AccountID, arn str
 	})
 }
 
-// Role returns what STS needs to know of the role named by arn, or cloud.ErrNotFound.
+// Role returns what STS needs to know of the role named by arn, or
+// cloud.ErrNotFound, also if its account is closed.
 func (s *Service) Role(ctx context.Context, arn string) (TrustedRole, error) {
 	return s.known.roles.get(arn, func() (TrustedRole, error) {
 		var role TrustedRole
@@ -245,6 +269,9 @@ func (s *Service) Role(ctx context.Context, arn string) (TrustedRole, error) {
 			}
 			if e.Kind != Role {
 				return fmt.Errorf("role %s: %w", arn, cloud.ErrNotFound)
+			}
+			if err := open(tx, e.Account); err != nil {
+				return err
 			}
 			role, err = s.trusted(e)
 			return err
@@ -284,5 +311,11 @@ func (s *Service) PrincipalID(ctx context.Context, arn string) (string, error) {
 func (s *Service) PrincipalARN(ctx context.Context, id string) (string, error) {
 	base, session, _ := strings.Cut(id, ":")
 	c, err := s.Caller(ctx, base)
+	if errors.Is(err, cloud.ErrNotFound) { // or its account is closed
+		err = s.Store.View(ctx, func(tx Tx) (err error) {
+			c, err = callerOf(tx, base)
+			return err
+		})
+	}
 	return principalARN(c, session), err
 }

@@ -57,6 +57,24 @@ func (in NewMember) create(tx Tx, now time.Time) error {
 	return errors.Join(tx.AddEntity(e), tx.AddLink(in.ID, Link{Source: e.ID, Use: Attached, Target: administrator}))
 }
 
+// CloseMember closes account id, so that from its return on nobody can act for it.
+// It runs how in the same transaction, first: all of that is kept or nothing. It is
+// cloud.ErrNotFound if there is no such account. No API reaches it but through an
+// organization.
+func (s *Service) CloseMember(ctx context.Context, id cloud.AccountID, at time.Time, how func(Tx) error) error {
+	return s.update(ctx, func(tx Tx) error {
+		if err := how(tx); err != nil {
+			return err
+		}
+		a, err := tx.Account(id)
+		if err != nil {
+			return err
+		}
+		a.Closed = at
+		return tx.PutAccount(a)
+	})
+}
+
 // AccountByID is the account with that id, or cloud.ErrNotFound.
 func (s *Service) AccountByID(ctx context.Context, id cloud.AccountID) (a Account, err error) {
 	err = s.Store.View(ctx, func(tx Tx) error {

@@ -22,6 +22,9 @@ type Account struct {
 	Request string `json:",omitempty"`
 	// AnyRegion says that tokens of the global endpoint are to be good in every Region.
 	AnyRegion bool `json:",omitempty"`
+	// Closed is when the account was closed; zero while it is open. What is in it
+	// stays, but nobody acts for it.
+	Closed time.Time `json:",omitzero"`
 }
 
 // A Kind is what sort of entity something is, as ARNs and messages say it.

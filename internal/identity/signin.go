@@ -58,7 +58,7 @@ func (s *Service) SignIn(ctx context.Context, in SignIn) (SignedIn, error) {
 				return err
 			}
 		}
-		if c, err = callerOf(tx, e.ID); err != nil {
+		if c, err = actor(tx, e.ID); err != nil {
 			return err
 		}
 		l, _, p, err = readLogin(tx, e)

@@ -20,6 +20,9 @@ func (r *request) account(n Node) (types.Account, error) {
 	if n.Invited {
 		out.JoinedMethod = types.AccountJoinedMethodInvited
 	}
+	if !n.Closed.IsZero() {
+		out.Status, out.State = types.AccountStatusSuspended, types.AccountStateSuspended
+	}
 	return out, err
 }
 
@@ -144,8 +147,11 @@ func (v *View) LeaveOrganization(ctx context.Context, _ *organizations.LeaveOrga
 // dismiss takes an account out of the organization.
 func (r *request) dismiss(n Node) error {
 	id := cloud.AccountID(n.ID)
-	if id == r.org.Management {
+	switch {
+	case id == r.org.Management:
 		return managesIt()
+	case !n.Closed.IsZero():
+		return &types.ConflictException{Message: new("You can't remove an account that is closed from the organization.")}
 	}
 	tasks, err := r.ItemsOf(id, DelegationItem, "", 1)
 	if err != nil {

@@ -184,12 +184,12 @@ func (v *View) ListCreateAccountStatus(ctx context.Context, in *organizations.Li
 func itemID(i Item) string { return i.ID }
 
 // Run makes the accounts that were asked for, those of before the last crash
-// first, until ctx ends.
+// first, and takes those out of the tree that were closed long ago, until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		again := time.Hour
-		if err := s.finish(ctx); err != nil && ctx.Err() == nil {
-			s.Log.ErrorContext(ctx, "accounts are not all made; they are tried again", "err", err)
+		if err := errors.Join(s.finish(ctx), s.depart(ctx)); err != nil && ctx.Err() == nil {
+			s.Log.ErrorContext(ctx, "accounts are not all made, or taken away; it is tried again", "err", err)
 			again = patience
 		}
 		select {

@@ -104,10 +104,11 @@ func (v *View) invited(ctx context.Context, p types.HandshakeParty) (id cloud.Ac
 		if id, err = cloud.ParseAccountID(*p.Id); err != nil {
 			return "", nobody
 		}
-		if _, err := v.Accounts.Member(ctx, id); err != nil {
-			return "", or(err, cloud.ErrNotFound, nobody)
+		m, err := v.Accounts.Member(ctx, id)
+		if err == nil && m.Closed {
+			err = nobody
 		}
-		return id, nil
+		return id, or(err, cloud.ErrNotFound, nobody)
 	case types.HandshakePartyTypeEmail:
 		return "", invalidInput(types.InvalidInputExceptionReasonInvalidEmailAddressTarget, "You specified an email address that belongs to no account that could be invited.")
 	}

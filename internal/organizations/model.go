@@ -50,6 +50,7 @@ type Node struct {
 	Email   string    `json:",omitempty"` // "" if none is known
 	Joined  time.Time `json:",omitzero"`
 	Invited bool      `json:",omitempty"`
+	Closed  time.Time `json:",omitzero"` // when it was closed; zero while it is open
 }
 
 // A Tag is a key and a value that users put on things.

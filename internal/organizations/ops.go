@@ -8,6 +8,7 @@ var Ops = map[string]api.Op[*View]{
 	"AcceptHandshake":                     api.Bind((*View).AcceptHandshake),
 	"AttachPolicy":                        api.Bind((*View).AttachPolicy),
 	"CancelHandshake":                     api.Bind((*View).CancelHandshake),
+	"CloseAccount":                        api.Bind((*View).CloseAccount),
 	"CreateAccount":                       api.Bind((*View).CreateAccount),
 	"CreateOrganization":                  api.Bind((*View).CreateOrganization),
 	"CreateOrganizationalUnit":            api.Bind((*View).CreateOrganizationalUnit),

@@ -266,20 +266,28 @@ func (r *request) switched(action, id string, t types.PolicyType) (Node, error) 
 // everyNode calls do for all nodes of the organization.
 func (r *request) everyNode(do func(Node) error) error {
 	for _, k := range []Kind{Root, Unit, Account} {
-		const some = 1000
-		for after, more := "", true; more; {
-			all, err := r.Nodes(r.org.ID, k, "", after, some)
-			if err != nil {
+		if err := r.each(k, do); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// each calls do for all nodes of a kind of the organization.
+func (r *request) each(k Kind, do func(Node) error) error {
+	const some = 1000
+	for after, more := "", true; more; {
+		all, err := r.Nodes(r.org.ID, k, "", after, some)
+		if err != nil {
+			return err
+		}
+		for _, n := range all {
+			after = n.ID
+			if err := do(n); err != nil {
 				return err
 			}
-			for _, n := range all {
-				after = n.ID
-				if err := do(n); err != nil {
-					return err
-				}
-			}
-			more = len(all) == some
 		}
+		more = len(all) == some
 	}
 	return nil
 }

@@ -38,12 +38,16 @@ type Accounts interface {
 	// has made stays as it is; if there is another with that ID it is
 	// cloud.ErrExists, and join does not run.
 	MakeMember(ctx context.Context, n NewMember, join func(Tx) error) error
+	// CloseMember closes an account, so that from its return on nobody can act for it.
+	// It runs how in the same transaction, first: all of that is kept or nothing.
+	CloseMember(ctx context.Context, id cloud.AccountID, at time.Time, how func(Tx) error) error
 }
 
 // A Member is what there is to know of an account.
 type Member struct {
-	Name  string
-	Email string // "" if none is known
+	Name   string
+	Email  string // "" if none is known
+	Closed bool
 }
 
 // A NewMember is an account to be made.
@@ -102,11 +106,16 @@ func (v *View) read(ctx context.Context, fn func(*request) error) error {
 // change runs fn as a request whose changes are kept if it returns nil. When
 // change returns, Membership answers no more from what was true before.
 func (v *View) change(ctx context.Context, fn func(*request) error) error {
+	return v.attempt(ctx, func(fn func(Tx) error) error { return v.Store.Update(ctx, fn) }, fn)
+}
+
+// attempt is change with a transaction that something else begins and commits.
+func (v *View) attempt(ctx context.Context, transaction func(func(Tx) error) error, fn func(*request) error) error {
 	r, err := v.request(ctx)
 	if err != nil {
 		return err
 	}
-	return apiError(v.update(ctx, func(tx Tx) error { return r.in(tx, fn) }))
+	return apiError(v.within(transaction, func(tx Tx) error { return r.in(tx, fn) }))
 }
 
 // update is the store's Update. As soon as what it changes can be seen, Membership

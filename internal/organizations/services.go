@@ -116,6 +116,9 @@ func (v *View) RegisterDelegatedAdministrator(ctx context.Context, in *organizat
 		if err != nil {
 			return err
 		}
+		if !n.Closed.IsZero() {
+			return constraint(types.ConstraintViolationExceptionReasonCannotRegisterSuspendedAccountAsDelegatedAdministrator, "You cannot register a suspended account as a delegated administrator.")
+		}
 		_, err = r.Item(r.org.ID, ServiceItem, *in.ServicePrincipal)
 		if err != nil {
 			return or(err, cloud.ErrNotFound, constraint(types.ConstraintViolationExceptionReasonServiceAccessNotEnabled, "You must enable service access before you delegate an administrator for this service. Call the AWS API EnableAWSServiceAccess first."))

@@ -66,7 +66,11 @@ type accounts struct {
 
 func (a *accounts) Member(ctx context.Context, id cloud.AccountID) (orgs.Member, error) {
 	acc, err := a.AccountByID(ctx, id)
-	return orgs.Member{Name: acc.Name, Email: acc.Email}, err
+	return orgs.Member{Name: acc.Name, Email: acc.Email, Closed: !acc.Closed.IsZero()}, err
+}
+
+func (a *accounts) CloseMember(ctx context.Context, id cloud.AccountID, at time.Time, how func(orgs.Tx) error) error {
+	return a.Service.CloseMember(ctx, id, at, func(tx identity.Tx) error { return how(store.OrganizationsIn(tx)) })
 }
 
 func (a *accounts) MakeMember(ctx context.Context, n orgs.NewMember, join func(orgs.Tx) error) error {

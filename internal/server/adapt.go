@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"borealis/internal/audit"
 	"borealis/internal/cloud"
@@ -82,12 +83,16 @@ type members struct{ *identity.Service }
 
 func (m members) Member(ctx context.Context, id cloud.AccountID) (organizations.Member, error) {
 	a, err := m.AccountByID(ctx, id)
-	return organizations.Member{Name: a.Name, Email: a.Email}, err
+	return organizations.Member{Name: a.Name, Email: a.Email, Closed: !a.Closed.IsZero()}, err
 }
 
 func (m members) MakeMember(ctx context.Context, n organizations.NewMember, join func(organizations.Tx) error) error {
 	in := identity.NewMember{ID: n.ID, Name: n.Name, Email: n.Email, Role: n.Role, Trusts: n.Trusts, Request: n.Request}
 	return m.CreateMember(ctx, in, func(tx identity.Tx) error { return join(store.OrganizationsIn(tx)) })
+}
+
+func (m members) CloseMember(ctx context.Context, id cloud.AccountID, at time.Time, how func(organizations.Tx) error) error {
+	return m.Service.CloseMember(ctx, id, at, func(tx identity.Tx) error { return how(store.OrganizationsIn(tx)) })
 }
 
 // engines are PostgreSQL servers as clusters wants them.
