@@ -97,13 +97,19 @@ func (w *sharing) user(t *testing.T, o owner, name, profile string, policies ...
 }
 
 // snapshot makes another snapshot under aws/rds, with nothing in common with
-// former ones, and names it.
+// former ones, and names it. It lasts as long as the test: an account has 100.
 func (w *sharing) snapshot(t *testing.T) string {
 	t.Helper()
 	id := fmt.Sprint("night-", w.count.Add(1))
 	_, err := w.source.rds.CopyDBClusterSnapshot(t.Context(), &rds.CopyDBClusterSnapshotInput{SourceDBClusterSnapshotIdentifier: new("nightly"), TargetDBClusterSnapshotIdentifier: &id})
 	must(t, err)
 	w.available(t, w.source, id)
+	t.Cleanup(func() {
+		_, err := w.source.rds.DeleteDBClusterSnapshot(context.Background(), &rds.DeleteDBClusterSnapshotInput{DBClusterSnapshotIdentifier: &id})
+		if gone := (*rdstypes.DBClusterSnapshotNotFoundFault)(nil); err != nil && !errors.As(err, &gone) {
+			t.Error(err)
+		}
+	})
 	return id
 }
 
