@@ -173,7 +173,7 @@ func (d *Disk) Get(ctx context.Context, name string) ([]byte, error) {
 	if err != nil {
 		return nil, notFound(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	st, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -196,7 +196,7 @@ func (d *Disk) GetRange(ctx context.Context, name string, off int64, p []byte) e
 	if err != nil {
 		return notFound(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	if n, err := f.ReadAt(p, off); n < len(p) {
 		if errors.Is(err, io.EOF) {
 			return fmt.Errorf("read %s at %d: %w", path, off, io.ErrUnexpectedEOF)
