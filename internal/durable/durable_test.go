@@ -130,6 +130,16 @@ func TestSyncTree(t *testing.T) {
 	if err := durable.SyncTree(dir); err != nil {
 		t.Error(err)
 	}
+	tree, err := durable.OpenTree(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "y"), []byte("2"), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(tree.Sync(), tree.Sync(), tree.Close()); err != nil {
+		t.Error(err)
+	}
 	if err := durable.SyncTree(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("SyncTree of nothing: %v, want ErrNotExist", err)
 	}

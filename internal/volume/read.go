@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -207,7 +208,7 @@ func compareBlocks(a, b *block) int {
 }
 
 const (
-	maxSpan = 4 << 20  // bytes read at once
+	maxSpan = 2 << 20  // bytes read at once
 	maxGap  = 64 << 10 // bytes read in vain rather than asked for separately
 )
 
@@ -228,54 +229,115 @@ func spans(pieces []piece) [][]piece {
 	return out
 }
 
+// A fetched span is pieces and the stored bytes that they lie in.
+type fetched struct {
+	pieces []piece
+	buf    []byte
+}
+
+// fetchers is how many spans are read at once and ahead of those that are worked
+// on: disks and object stores answer several requests sooner than one after another.
+const fetchers = 6
+
 // each reads and authenticates pieces in parallel, nearly in the order of
 // storage, and calls fn with the body of each. body and s are fn's until it
-// returns.
+// returns. Its memory is one span for each fetcher and each worker.
 func (r *reader) each(ctx context.Context, pieces []piece, workers int, fn func(ctx context.Context, p piece, body []byte, s *scratch) error) error {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	work := make(chan []piece)
-	g.Go(func() error {
-		defer close(work)
-		for _, s := range spans(pieces) {
-			select {
-			case work <- s:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
-		return nil
-	})
+	ready := r.fetch(ctx, g, spans(pieces), workers)
 	for range workers {
 		g.Go(func() error {
-			var buf []byte
 			s := &scratch{}
-			for span := range work {
-				var err error
-				if buf, err = r.readSpan(ctx, span, buf); err != nil {
-					return err
-				}
-				open := r.opener(span[0].pack)
-				for _, p := range span {
-					at := p.offset - span[0].offset
-					body, err := open(p, buf[at:at+p.length])
-					if err == nil {
-						err = fn(ctx, p, body, s)
+			for {
+				select {
+				case f, more := <-ready.full:
+					if !more {
+						return nil
 					}
-					if err == nil && ctx.Err() != nil {
-						err = context.Cause(ctx)
-					}
-					if err != nil {
+					if err := r.openSpan(ctx, f, s, fn); err != nil {
 						return err
 					}
+					ready.empty <- f.buf
+				case <-ctx.Done():
+					return context.Cause(ctx)
 				}
 			}
-			return nil
 		})
 	}
 	return g.Wait()
+}
+
+// A buffered is spans that have been read, and buffers to read others into. There
+// is room in empty for all.
+type buffered struct {
+	full  chan fetched
+	empty chan []byte
+}
+
+// fetch has members of g read the spans, as long as there are buffers.
+func (r *reader) fetch(ctx context.Context, g *errgroup.Group, spans [][]piece, workers int) buffered {
+	b := buffered{full: make(chan fetched), empty: make(chan []byte, workers+fetchers)}
+	for range cap(b.empty) {
+		b.empty <- nil
+	}
+	var next atomic.Int64
+	var reading sync.WaitGroup
+	for range fetchers {
+		reading.Add(1)
+		g.Go(func() error {
+			defer reading.Done()
+			for {
+				var f fetched
+				select {
+				case f.buf = <-b.empty:
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
+				i := int(next.Add(1)) - 1
+				if i >= len(spans) {
+					return nil
+				}
+				var err error
+				f.pieces = spans[i]
+				if f.buf, err = r.readSpan(ctx, f.pieces, f.buf); err != nil {
+					return err
+				}
+				select {
+				case b.full <- f:
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
+			}
+		})
+	}
+	g.Go(func() error {
+		reading.Wait()
+		close(b.full)
+		return nil
+	})
+	return b
+}
+
+// openSpan opens each piece of a span and calls fn with it.
+func (r *reader) openSpan(ctx context.Context, f fetched, s *scratch, fn func(ctx context.Context, p piece, body []byte, s *scratch) error) error {
+	open := r.opener(f.pieces[0].pack)
+	for _, p := range f.pieces {
+		at := p.offset - f.pieces[0].offset
+		body, err := open(p, f.buf[at:at+p.length])
+		if err == nil {
+			err = fn(ctx, p, body, s)
+		}
+		if err == nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readSpan reads a run of pieces into buf, or a larger one.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"borealis/internal/cloud"
@@ -69,10 +68,15 @@ func (e *Engine) restore(ctx context.Context, ref Ref, dir string, opts RestoreO
 			err = errors.Join(err, os.RemoveAll(stage))
 		}
 	}()
+	tree, err := durable.OpenTree(stage)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tree.Close() }() // nothing is written through it
 	if err := r.fill(ctx, stage, opts); err != nil {
 		return err
 	}
-	if err := durable.SyncTree(stage); err != nil {
+	if err := tree.Sync(); err != nil {
 		return err
 	}
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -106,10 +110,10 @@ func (r *reader) fill(ctx context.Context, stage string, opts RestoreOptions) er
 	}
 	m := meter{fn: opts.Progress}
 	m.add(zero, r.m.bytes())
-	if err := r.layOut(ctx, root); err != nil {
-		return err
+	out := newOutput(root, r.m)
+	if err := out.layOut(ctx); err != nil {
+		return errors.Join(err, out.close())
 	}
-	out := &output{root: root, files: r.m.files, open: map[int]*os.File{}}
 	err = r.each(ctx, pieces, opts.Workers, func(ctx context.Context, p piece, body []byte, s *scratch) error {
 		if len(p.targets) == 0 {
 			return nil // pages, which blocks that need them ask for
@@ -120,7 +124,7 @@ func (r *reader) fill(ctx context.Context, stage string, opts RestoreOptions) er
 		}
 		return r.blocksFrom(ctx, p, plain, s, func(t target, content []byte) error {
 			m.add(int64(len(content)), 0)
-			return out.writeAt(t.file, int64(t.n)*r.m.blockSize(), content)
+			return out.writeBlock(t.file, t.n, content)
 		})
 	})
 	err = errors.Join(err, out.close())
@@ -140,95 +144,37 @@ func (m *manifest) bytes() (n int64) {
 	return n
 }
 
-// layOut makes every directory, and every file at its full size: blocks of
-// zeros are then there already, as holes.
-func (r *reader) layOut(ctx context.Context, root *os.Root) error {
+// layOut makes the directories, and the files of which nothing is stored: those
+// that are empty, and those of zeros alone, as one hole.
+func (o *output) layOut(ctx context.Context) error {
 	made := map[string]bool{".": true}
-	for _, f := range r.m.files {
+	for i := range o.files {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		f := &o.files[i]
 		dir := path.Dir(f.name)
 		if f.dir {
 			dir = f.name
 		}
 		if !made[dir] {
-			if err := root.MkdirAll(dir, 0o700); err != nil {
+			if err := o.root.MkdirAll(dir, 0o700); err != nil {
 				return err
 			}
 			made[dir] = true
 		}
-		if f.dir {
+		if f.dir || o.slots[i].left > 0 {
 			continue
 		}
-		h, err := root.OpenFile(f.name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		h, err := o.make(f)
+		if err == nil {
+			err = h.Close()
+		}
 		if err != nil {
-			return err
-		}
-		if f.size > 0 {
-			err = h.Truncate(f.size)
-		}
-		if err := errors.Join(err, h.Close()); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// An output is the files that are being restored, of which those written last
-// are kept open.
-type output struct {
-	root  *os.Root
-	files []file
-
-	mu   sync.Mutex
-	open map[int]*os.File
-	last []int // oldest first
-}
-
-const openFiles = 64
-
-// writeAt writes content at offset at of file n. A file that is closed because
-// others are wanted is closed after the writes that have begun.
-func (o *output) writeAt(n int, at int64, content []byte) error {
-	h, err := o.handle(n)
-	if err != nil {
-		return err
-	}
-	_, err = h.WriteAt(content, at)
-	if errors.Is(err, os.ErrClosed) { // since it was handed out
-		return o.writeAt(n, at, content)
-	}
-	return err
-}
-
-func (o *output) handle(n int) (*os.File, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if h := o.open[n]; h != nil {
-		return h, nil
-	}
-	h, err := o.root.OpenFile(o.files[n].name, os.O_WRONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	if len(o.last) == openFiles {
-		old := o.last[0]
-		o.last = o.last[1:]
-		err = o.open[old].Close()
-		delete(o.open, old)
-	}
-	o.open[n] = h
-	o.last = append(o.last, n)
-	return h, err
-}
-
-func (o *output) close() error {
-	var errs []error
-	for _, h := range o.open {
-		errs = append(errs, h.Close())
-	}
-	return errors.Join(errs...)
 }
 
 // dress gives the files their owners, modes and times, children before parents:
