@@ -146,11 +146,56 @@ func TestChangeDuringLoad(t *testing.T) {
 	_ = app.dataKey(two)
 	app.mayNot("use the grant then", "AccessDeniedException", app.dataKey(two))
 
+	w.reopen()
+	store.Store, w.Store = w.Store, store
+	ann = ann.again()
 	store.viewed = func() { ann.may("move the alias", ann.updateAlias("alias/x", two)) }
 	_ = ann.describe(new("alias/x"))
 	if m := must(ann.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: new("alias/x")}))(t).KeyMetadata; *m.Arn != *two {
 		t.Errorf("the alias stands for %s", *m.Arn)
 	}
+}
+
+// Of keys that are in memory the database is not asked again, though only one is
+// ready for use, until they change.
+func TestPackedKeys(t *testing.T) {
+	w := newWorld(t)
+	ann := w.person(home, "user/ann", allow("kms:*"))
+	app := w.person(home, "role/app")
+	store := &faulty{Store: w.Store}
+	w.Store = store
+	keys := []*string{ann.key(), ann.key(letting(app.caller.Principal, "kms:*")), ann.key()}
+	var blobs [][]byte
+	for i, key := range keys {
+		ann.may("alias", ann.alias(fmt.Sprint("alias/", i), key))
+		blobs = append(blobs, must(ann.encrypt(key, nil))(t))
+	}
+	before := store.asked.Load()
+	for range 3 {
+		for i, key := range keys {
+			ann.may("use", ann.dataKey(key))
+			ann.may("use by alias", ann.dataKey(new(fmt.Sprint("alias/", i))))
+			ann.may("decrypt", ann.decrypt(blobs[i], nil))
+		}
+		app.may("use by the key's policy", app.dataKey(keys[1]))
+		app.mayNot("use another", "AccessDeniedException", app.dataKey(keys[2]))
+	}
+	if n := store.asked.Load() - before; n != 0 {
+		t.Errorf("%d transactions", n)
+	}
+
+	ann.may("move an alias", ann.updateAlias("alias/0", keys[1]))
+	ann.may("use another", ann.dataKey(keys[2]))
+	if m := must(ann.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: new("alias/0")}))(t).KeyMetadata; *m.Arn != *keys[1] {
+		t.Errorf("alias/0 stands for %s", *m.Arn)
+	}
+	g := ann.grant(grantTo(keys[0], app.caller.Principal, "Decrypt"))
+	app.may("use the grant", app.decrypt(blobs[0], nil))
+	ann.may("revoke", ann.revoke(keys[0], g.GrantId))
+	ann.may("use another", ann.dataKey(keys[2]))
+	app.mayNot("use the revoked grant", "AccessDeniedException", app.decrypt(blobs[0], nil))
+	ann.may("delete an alias", ann.deleteAlias("alias/2"))
+	ann.mayNot("use it", "NotFoundException", ann.dataKey(new("alias/2")))
 }
 
 // A change that is made between another's decision and its transaction is not

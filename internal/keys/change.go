@@ -125,6 +125,7 @@ func (c *cache) hear(ch *change, committed bool) {
 		case gs != nil:
 			g.apply(gs)
 		}
+		c.granted(g.of)
 	}
 }
 

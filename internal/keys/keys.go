@@ -85,6 +85,9 @@ type Service struct {
 	Proxies Proxies
 	HSMs    HSMs
 	Now     func() time.Time
+	// Ready is how many keys are kept in memory ready for use, of those that can be
+	// packed; 2,048 if it is zero.
+	Ready int
 
 	cache  cache
 	usages usages
