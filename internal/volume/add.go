@@ -23,8 +23,9 @@ var (
 	zeroHash = sync.OnceValue(func() Digest { return blake3.Sum256(zeros[:BlockSize]) })
 )
 
-// runBlocks is how many blocks of a file are read at once.
-const runBlocks = 8
+// runBlocks is how many blocks of a file are read at once: few enough to be in the
+// processor's nearer caches still when they are hashed and compressed.
+const runBlocks = 2
 
 // Add stores files, whose names must be new to the volume, and returns when
 // they have been read. Of the blocks that no volume shared with holds, some may
@@ -128,8 +129,7 @@ type source struct {
 	file   file
 	r      io.ReaderAt
 	closer io.Closer
-	before *before // the file in the parent; nil if there is none
-	same   func(page []byte) bool
+	before *before      // the file in the parent; nil if there is none
 	cells  []cell       // of its blocks, as they are stored
 	left   atomic.Int64 // runs to be read
 	end    atomic.Int64 // where it was found to end
@@ -144,7 +144,7 @@ func (s *source) close() {
 
 // open starts to read f. It returns nil for one that has vanished.
 func (w *Writer) open(f File) (*source, error) {
-	s := &source{file: file{name: f.Name, dir: f.Mode.IsDir(), mode: uint16(f.Mode.Perm())}, same: f.Same, before: w.parent.file(f.Name)}
+	s := &source{file: file{name: f.Name, dir: f.Mode.IsDir(), mode: uint16(f.Mode.Perm())}, before: w.parent.file(f.Name)}
 	if !f.ModTime.IsZero() {
 		s.file.mtime = f.ModTime.UnixNano()
 	}
@@ -219,6 +219,7 @@ func (w *Writer) work(ctx context.Context, jobs <-chan job) error {
 		if err != nil {
 			return fmt.Errorf("read %s: %w", j.file.name, err)
 		}
+		w.input.Add(int64(len(plain)))
 		for n := j.n; len(plain) > 0; n++ {
 			part := plain[:min(BlockSize, len(plain))]
 			plain = plain[len(part):]
@@ -262,11 +263,6 @@ type scratch struct {
 
 // store makes sure that the vault holds block n of s, and says what it is made of.
 func (w *Writer) store(ctx context.Context, s *source, n int, plain []byte, m *scratch) (cell, error) {
-	if s.allSame(n, plain) {
-		if c, ok := w.parent.cell(s.before, n); ok {
-			return c, nil
-		}
-	}
 	if isZero(plain) {
 		hash := zeroHash()
 		if len(plain) < BlockSize {

@@ -78,20 +78,6 @@ func (w *Writer) unchanged(s *source) bool {
 	return true
 }
 
-// allSame reports whether the source says of every page of block n that it is the
-// parent's.
-func (s *source) allSame(n int, plain []byte) bool {
-	if s.same == nil || len(plain)%PageSize != 0 || s.before.length(n) != len(plain) {
-		return false
-	}
-	for at := 0; at < len(plain); at += PageSize {
-		if !s.same(plain[at : at+PageSize]) {
-			return false
-		}
-	}
-	return true
-}
-
 // mergeLayers is how many layers a block gets before they are made one again:
 // a reader opens so many chunks for one block.
 const mergeLayers = 4

@@ -1,7 +1,6 @@
 package volume_test
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -53,23 +52,20 @@ func TestFilesThatRestedAreNotReadAgain(t *testing.T) {
 	e := volume.New(new(volumetest.Mem))
 	data := random(1, 3*volume.BlockSize+volume.PageSize)
 	file := onDisk(t, filepath.Join(t.TempDir(), "a"), data)
-	var asked int
-	file.Same = func([]byte) bool { asked++; return false } // asked of what is read only
 	write := func(id string, want []byte, read bool) {
 		t.Helper()
-		asked = 0
 		ref, info := add(t, e, named(ann, id), volume.CreateOptions{}, []volume.File{file})
-		if (asked > 0) != read {
-			t.Errorf("%s: asked about %d pages, want it read: %v", id, asked, read)
+		if (info.Read > 0) != read {
+			t.Errorf("%s: read %d bytes, want it read: %v", id, info.Read, read)
 		}
-		if !read && id != "parent" && info.Stored > 4096 {
+		if !read && info.Stored > 4096 {
 			t.Errorf("%s: stored %d bytes", id, info.Stored)
 		}
 		same(t, e, ref, []volume.File{{Name: file.Name, Data: want, Mode: 0o600}})
 	}
 	first := []byte(nil)
 	first = append(first, data...)
-	write("parent", first, false) // has no parent to ask about
+	write("parent", first, true)
 	write("too-young", first, true)
 	time.Sleep(2100 * time.Millisecond)
 	write("first-rested", first, true)
@@ -97,32 +93,6 @@ func TestFilesThatRestedAreNotReadAgain(t *testing.T) {
 	onDisk(t, file.Path, data)
 	time.Sleep(2100 * time.Millisecond)
 	write("replaced", data, true)
-}
-
-// What the source vouches for is not looked at; only whole blocks are, and only
-// of a length that the parent has.
-func TestPagesThatTheSourceVouchesFor(t *testing.T) {
-	e := volume.New(new(volumetest.Mem))
-	files := paged(1, 3*16+4)
-	add(t, e, named(ann, "one"), volume.CreateOptions{}, files)
-
-	changed := changePages(files, 1, 2, 20)
-	marked := changed[0].Data[20*volume.PageSize : 20*volume.PageSize+16]
-	changed[0].Same = func(page []byte) bool { return !bytes.HasPrefix(page, marked) } // page 2 is said to be the old
-	ref, info := add(t, e, named(ann, "two"), volume.CreateOptions{}, changed)
-	want := changePages(files, 1, 20)
-	same(t, e, ref, want)
-	if info.Stored > 3*volume.PageSize {
-		t.Errorf("one page took %d bytes", info.Stored)
-	}
-
-	all := func([]byte) bool { return true }
-	longer := []volume.File{{Name: files[0].Name, Data: append(bytes.Clone(want[0].Data), random(9, volume.PageSize)...), Mode: 0o600, Same: all}}
-	ref, _ = add(t, e, named(ann, "longer"), volume.CreateOptions{}, longer)
-	same(t, e, ref, longer)
-	fresh := []volume.File{{Name: "new", Data: random(8, 2*volume.PageSize), Mode: 0o600, Same: all}}
-	ref, _ = add(t, e, named(ann, "new"), volume.CreateOptions{}, fresh)
-	same(t, e, ref, fresh)
 }
 
 // Pages that change again and again, until more has changed than not.

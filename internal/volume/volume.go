@@ -150,6 +150,7 @@ type Info struct {
 	Content Digest
 	Vault   string   // for Collect
 	Bytes   int64    // content of all files
+	Read    int64    // of these, what was read: the rest is in files that rested since the parent
 	Stored  int64    // bytes that were added to the backend for it
 	Files   int      // files, without directories
 	Omitted []string // files that vanished before they were read

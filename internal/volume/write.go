@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"borealis/internal/cloud"
@@ -34,11 +35,6 @@ type File struct {
 	Size int64
 	// ModTime is stored with the file; the file's own if zero and there is a Path.
 	ModTime time.Time
-	// Same reports whether a page of PageSize bytes, just read from the file, is
-	// for certain what the parent holds at that place. Blocks of which it says so
-	// of every page are taken over without being hashed. It is called by several
-	// goroutines at a time; nil if nothing is known.
-	Same func(page []byte) bool
 
 	from io.ReaderAt // what to read instead of all these: Size bytes
 }
@@ -79,7 +75,8 @@ type Writer struct {
 	cells   map[string][]cell // of each file's blocks
 	names   map[string]bool
 	omitted []string
-	err     error // of the first step that failed
+	input   atomic.Int64 // bytes of files read
+	err     error        // of the first step that failed
 	done    bool
 }
 
@@ -291,7 +288,7 @@ func (w *Writer) commit(ctx context.Context) (Info, error) {
 	}
 	slices.SortFunc(w.m.files, func(a, b file) int { return strings.Compare(a.name, b.name) })
 	var cells [][]cell
-	info := Info{Vault: w.keys.vault, Omitted: w.omitted}
+	info := Info{Vault: w.keys.vault, Read: w.input.Load(), Omitted: w.omitted}
 	for _, f := range w.m.files {
 		cells = append(cells, w.cells[f.name])
 		info.Bytes += f.size
