@@ -12,12 +12,17 @@
 // names follow from the snapshot and the target account. What lacks the tag is
 // never taken for the workflow's own.
 //
+// A plan that was kept is true as long as [Workflow.Recheck] says so.
+// [Workflow.Runs] finds what runs have made and is still there.
+// [Workflow.PlanRevoke] and [Workflow.PlanCleanup] plan to take that back, and
+// [Workflow.Remove] does it.
+//
 // When access is refused, a [DeniedError] says which action, of whom, which of
 // the policies does not allow it, and what to change. docs/permissions.md has
 // the smallest policies that suffice.
 //
-// Plan, [Event] and [Result] have JSON forms of a version, [Schema], within which
-// fields are only added.
+// Plan, [Removal], [Run], [Event] and [Result] have JSON forms of a version,
+// [Schema], within which fields are only added.
 //
 // The package speaks to AWS through the official SDK clients only. Which cloud
 // answers, AWS or borealis serve, is a matter of the endpoint configured.
