@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"slices"
@@ -135,14 +136,23 @@ func interruptedCleanup(t *testing.T, w *sharing) {
 				w.share(t, id).wants(t, 0)
 				run, p := w.run(t, id), newProxy(t, w.Server)
 				cmd := w.borealis(t.Context(), append([]string{"cleanup", run, "--approve", "--source-profile", "prod", "--target-profile", "backup"}, p.flags()...)...)
-				kill := nth(1, action, func() { _ = cmd.Process.Signal(os.Kill) })
+				started := make(chan struct{})
+				kill := nth(1, action, func() {
+					<-started
+					_ = cmd.Process.Signal(os.Kill)
+				})
 				if when == "before" {
 					p.hook(kill, nil)
 				} else {
 					p.hook(nil, kill)
 				}
-				if o := finish(t, cmd); o.status != -1 {
-					t.Fatalf("status %d\n%s", o.status, o.stderr)
+				var stderr bytes.Buffer
+				cmd.Stderr = &stderr
+				must(t, cmd.Start())
+				close(started)
+				_ = cmd.Wait()
+				if code := cmd.ProcessState.ExitCode(); code != -1 {
+					t.Fatalf("status %d\n%s", code, stderr.String())
 				}
 				p.Close()
 				w.both(t, "cleanup", run, "--approve").wants(t, 0)

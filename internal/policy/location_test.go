@@ -144,7 +144,9 @@ func TestValidateIsQuick(t *testing.T) {
 		for _, k := range []policy.Kind{policy.InlineKind, policy.ResourceKind, policy.TrustKind, policy.ServiceControlKind, policy.ResourceControlKind} {
 			begun := time.Now()
 			found := k.Validate("p", text)
-			if took := time.Since(begun); took > time.Second { // it takes some ms, without the race detector
+			// It takes some ms; on a busy machine with the race detector two seconds.
+			// What is quadratic takes minutes.
+			if took := time.Since(begun); took > 20*time.Second {
 				t.Errorf("%s: %d bytes took %v, %d findings", name, len(text), took, len(found))
 			} else if testing.Verbose() {
 				t.Logf("%-24s %6d bytes %10v %4d findings", name, len(text), took, len(found))
