@@ -61,12 +61,23 @@ func revoked(t *testing.T, w *sharing) {
 	must(t, err)
 	_, err = w.source.kms.PutKeyPolicy(t.Context(), &kms.PutKeyPolicyInput{KeyId: &key, PolicyName: new("default"), Policy: new(string(text))})
 	must(t, err)
-	plan := []string{"~ snapshot attribute", "restore -= " + targetID, "~ kms key policy", "2 statements", "No changes were made"}
+	// A grant for the target goes, one for the source stays.
+	for _, account := range []string{targetID, sourceID} {
+		_, err := w.source.kms.CreateGrant(t.Context(), &kms.CreateGrantInput{KeyId: &key, GranteePrincipal: new("arn:aws:iam::" + account + ":root"),
+			Operations: []kmstypes.GrantOperation{kmstypes.GrantOperationDecrypt}})
+		must(t, err)
+	}
+	plan := []string{"- kms grant", "arn:aws:iam::" + targetID + ":root", "~ snapshot attribute", "restore -= " + targetID, "~ kms key policy", "2 statements", "No changes were made"}
 	w.both(t, "revoke", run).says(t, plan...)
 	w.both(t, "revoke", id).says(t, plan...)
 	w.both(t, "revoke", id, "--approve").says(t, "not: No changes were made")
 	if now := w.keyPolicy(t, key); strings.Contains(now, "kms:CreateGrant") || strings.Contains(now, `"kms:DescribeKey"`) || !strings.Contains(now, `"kms:Decrypt"`) {
 		t.Errorf("the key's policy is now %s", now)
+	}
+	grants, err := w.source.kms.ListGrants(t.Context(), &kms.ListGrantsInput{KeyId: &key})
+	must(t, err)
+	if len(grants.Grants) != 1 || *grants.Grants[0].GranteePrincipal != "arn:aws:iam::"+sourceID+":root" {
+		t.Errorf("grants after revoking: %+v", grants.Grants)
 	}
 	w.both(t, "revoke", run, "--approve").says(t, "Nothing to take back")
 	w.both(t, "status", run).says(t, "not: shared with", "complete")
@@ -98,6 +109,7 @@ func cleanedUp(t *testing.T, w *sharing) {
 	w.both(t, "cleanup", run, "--abandon").says(t, "- snapshot copy", "- kms alias", "- kms key ", "No changes were made")
 	w.share(t, id).wants(t, 0)
 	key := *w.keyOf(t, run).Arn
+	w.sparesOthers(t, run, id)
 	w.both(t, "cleanup", "--older-than", "24h").says(t, "Nothing to take back")
 	w.both(t, "cleanup", run, "--pending-days", "6").wants(t, 5, "7 to 30 days")
 	w.both(t, "cleanup", run, "--pending-days", "7", "--approve").says(t, "- kms key ", "after 7 days")
@@ -125,6 +137,27 @@ func cleanedUp(t *testing.T, w *sharing) {
 	if keys := w.keysOf(t, run); len(keys) != 1 || slices.Contains(keys, key) {
 		t.Errorf("keys %q after sharing anew", keys)
 	}
+}
+
+// sparesOthers makes use of what a run has made: a copy of the shared copy, which has
+// its tags, and a share with a third account. Neither is cleaned up.
+func (w *sharing) sparesOthers(t *testing.T, run, id string) {
+	t.Helper()
+	shared, mine := "share-"+run+"-"+id, "mine-"+id
+	_, err := w.source.rds.CopyDBClusterSnapshot(t.Context(), &rds.CopyDBClusterSnapshotInput{SourceDBClusterSnapshotIdentifier: &shared, TargetDBClusterSnapshotIdentifier: &mine, CopyTags: new(true)})
+	must(t, err)
+	w.available(t, w.source, mine)
+	w.both(t, "cleanup", run).says(t, "- snapshot copy", "cluster-snapshot:"+shared, "has arn:aws:rds:us-east-1:"+sourceID+":cluster-snapshot:"+mine+" under it", "not: - kms key ")
+	_, err = w.source.rds.DeleteDBClusterSnapshot(t.Context(), &rds.DeleteDBClusterSnapshotInput{DBClusterSnapshotIdentifier: &mine})
+	must(t, err)
+	third := func(add, remove []string) {
+		_, err := w.source.rds.ModifyDBClusterSnapshotAttribute(t.Context(), &rds.ModifyDBClusterSnapshotAttributeInput{
+			DBClusterSnapshotIdentifier: &shared, AttributeName: new("restore"), ValuesToAdd: add, ValuesToRemove: remove})
+		must(t, err)
+	}
+	third([]string{"777788889999"}, nil)
+	w.both(t, "cleanup", run).says(t, "shared it with 777788889999", "not: - snapshot copy", "not: - kms")
+	third(nil, []string{"777788889999"})
 }
 
 // interruptedCleanup is finished by the next one.

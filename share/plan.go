@@ -219,7 +219,10 @@ func warnings(p *Plan) []string {
 }
 
 // sharedID names the intermediate copy in the source account.
-func (p *Plan) sharedID() string { return shorten("share-" + p.Run + "-" + plainName(p.Snapshot.ID)) }
+func (p *Plan) sharedID() string { return shorten(sharedPrefix(p.Run) + plainName(p.Snapshot.ID)) }
+
+// sharedPrefix begins the names of a run's intermediate copies.
+func sharedPrefix(run string) string { return "share-" + run + "-" }
 
 // tags are those of everything that the run makes.
 func (p *Plan) tags() map[string]string {

@@ -48,8 +48,9 @@ func (p *Plan) differs(now *Plan) error {
 		if was.Change == Exists && s.Change != Exists {
 			return changed("%s %s was there when the plan was made, and is gone", was.Kind, was.ARN)
 		}
-		if was.Change == Exists && s.ARN != was.ARN {
-			return changed("%s is %s now, and was %s", was.Kind, s.ARN, was.ARN)
+		// A key that was to be made has an ARN when it is there.
+		if made := s.ID == CreateKey && was.Change == Creates; !made && s.ARN != was.ARN || !slices.Equal(s.Detail, was.Detail) {
+			return changed("%s %s %q would be %s %q", was.Kind, was.ARN, was.Detail, s.ARN, s.Detail)
 		}
 	}
 	if len(now.Steps) < len(p.Steps) {

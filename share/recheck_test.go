@@ -64,6 +64,10 @@ func TestRecheck(t *testing.T) {
 			},
 			says: "the policy of the new key would be another",
 		},
+		"somebody has changed what is asked for in the file": {
+			meanwhile: func(_ *world, _ *share.Workflow, p *share.Plan) { p.Request.CopyID = "elsewhere" },
+			says:      "would be",
+		},
 		"somebody has taken a step out of the file": {
 			meanwhile: func(_ *world, _ *share.Workflow, p *share.Plan) { p.Steps = p.Steps[1:] },
 			says:      "there is a step create-key now",

@@ -63,8 +63,9 @@ func (w *Workflow) PlanRevoke(ctx context.Context, run string) (*Removal, error)
 // PlanCleanup plans to delete what a run has left in the source account, when the
 // target has a copy of its own: the share, the source's copy, the key's alias, and
 // the key, which KMS deletes after pendingDays days (7 to 30). A run that the target
-// has no copy of is ErrUsage, unless it is to be abandoned. A key that anything else
-// is under stays; Kept says so.
+// has no copy of is ErrUsage, unless it is to be abandoned. A key that another cluster
+// or cluster snapshot of the two accounts is under stays, and so does a copy that
+// somebody has shared with further accounts; Kept says so.
 func (w *Workflow) PlanCleanup(ctx context.Context, run string, pendingDays int, abandon bool) (*Removal, error) {
 	if pendingDays < 7 || pendingDays > 30 {
 		return nil, usagef("KMS waits 7 to 30 days before it deletes a key, not %d", pendingDays)
@@ -79,6 +80,11 @@ func (w *Workflow) PlanCleanup(ctx context.Context, run string, pendingDays int,
 	p := w.newRemoval(r.ID)
 	p.PendingDays = int32(pendingDays)
 	p.addUnshare(r)
+	others := slices.DeleteFunc(slices.Clone(r.SharedWith), func(a string) bool { return a == w.Target.Account })
+	if len(others) > 0 {
+		p.keep("%s and its key stay: somebody has shared it with %s, too", r.SharedCopy.ARN, strings.Join(others, ", "))
+		return p, nil
+	}
 	if c := r.SharedCopy; c != nil && c.Status != "deleting" {
 		p.add(DeleteCopy, Deletes, "snapshot copy", c.ARN, fmt.Sprintf("%d GiB volume, under %s", c.AllocatedGiB, c.KeyARN))
 	}
@@ -132,6 +138,7 @@ func (w *Workflow) addCloseKey(ctx context.Context, p *Removal, r *Run) error {
 	}
 	for _, g := range grants {
 		p.add(RevokeGrant, Deletes, "kms grant", r.Key.ARN, aws.ToString(g.GrantId), "made by "+aws.ToString(g.IssuingAccount)+" for "+aws.ToString(g.GranteePrincipal))
+		p.Steps[len(p.Steps)-1].GrantID = aws.ToString(g.GrantId)
 	}
 	return nil
 }
@@ -164,8 +171,8 @@ func (w *Workflow) targetGrants(ctx context.Context, key string) (grants []kmsty
 	return grants, nil
 }
 
-// addDeleteKey plans to delete the run's key, unless anything but the run's own copy
-// is under it.
+// addDeleteKey plans to delete the run's key, unless something else than the run's
+// own copy is under it.
 func (w *Workflow) addDeleteKey(ctx context.Context, p *Removal, r *Run) error {
 	if r.Key == nil {
 		return nil
@@ -181,7 +188,7 @@ func (w *Workflow) addDeleteKey(ctx context.Context, p *Removal, r *Run) error {
 		}
 		users = slices.DeleteFunc(users, func(arn string) bool { return r.SharedCopy != nil && arn == r.SharedCopy.ARN })
 		if len(users) > 0 {
-			p.keep("key %s stays: account %s has %s under it, and %d more", r.Key.ARN, s.Account, users[0], len(users)-1)
+			p.keep("key %s stays: account %s has %s under it", r.Key.ARN, s.Account, strings.Join(users, ", "))
 			return nil
 		}
 	}
@@ -197,10 +204,10 @@ func (p *Removal) addDeleteAlias(r *Run) {
 	}
 }
 
-// under lists the ARNs of the clusters and manual snapshots of a side that are
-// encrypted under a key.
+// under lists the ARNs of the clusters and cluster snapshots of a side, automated ones
+// too, that are encrypted under a key.
 func (w *Workflow) under(ctx context.Context, s Side, key string) (arns []string, err error) {
-	err = w.eachCluster(ctx, s, func(c *rdstypes.DBCluster) {
+	err = eachCluster(ctx, s, func(c *rdstypes.DBCluster) {
 		if aws.ToString(c.KmsKeyId) == key {
 			arns = append(arns, aws.ToString(c.DBClusterArn))
 		}
@@ -208,7 +215,7 @@ func (w *Workflow) under(ctx context.Context, s Side, key string) (arns []string
 	if err != nil {
 		return nil, err
 	}
-	return arns, eachManual(ctx, s, func(snap *rdstypes.DBClusterSnapshot) {
+	return arns, eachSnapshot(ctx, s, func(snap *rdstypes.DBClusterSnapshot) {
 		if aws.ToString(snap.KmsKeyId) == key {
 			arns = append(arns, aws.ToString(snap.DBClusterSnapshotArn))
 		}

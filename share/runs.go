@@ -45,8 +45,8 @@ const (
 	Copied    RunState = "copied"           // but shared with nobody
 	Shared    RunState = "shared"           // but not copied in this target account
 	Receiving RunState = "target copying"   // in the target account
-	Complete  RunState = "complete"         // the target has its copy
-	CleanedUp RunState = "cleaned up"       // the target has its copy, and the source nothing any more
+	Complete  RunState = "complete"         // the target has its copy, or what was restored from it
+	CleanedUp RunState = "cleaned up"       // and the source has nothing of the run any more
 	Ended     RunState = "ended in failure" // a copy is of no use
 )
 
@@ -107,7 +107,12 @@ func (w *Workflow) runs(ctx context.Context) ([]Run, error) {
 		}
 		return found[id]
 	}
-	err := eachSnapshot(ctx, w.Source, func(id string, s *rdstypes.DBClusterSnapshot) {
+	err := eachSnapshot(ctx, w.Source, func(s *rdstypes.DBClusterSnapshot) {
+		// A copy that somebody has made of ours may have its tags, but not its name.
+		id := runOf(s.TagList)
+		if id == "" || !strings.HasPrefix(aws.ToString(s.DBClusterSnapshotIdentifier), sharedPrefix(id)) {
+			return
+		}
 		r := of(id)
 		r.SharedCopy, r.Snapshot = copyOf(s), aws.ToString(s.SourceDBClusterSnapshotArn)
 		r.Key = &RunKey{ARN: aws.ToString(s.KmsKeyId)}
@@ -115,10 +120,19 @@ func (w *Workflow) runs(ctx context.Context) ([]Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := eachSnapshot(ctx, w.Target, func(id string, s *rdstypes.DBClusterSnapshot) { of(id).TargetCopy = copyOf(s) }); err != nil {
+	if err := eachSnapshot(ctx, w.Target, func(s *rdstypes.DBClusterSnapshot) {
+		id, c := runOf(s.TagList), copyOf(s)
+		if id == "" {
+			return
+		}
+		// Here, too, somebody may have copied it, tags and all: the oldest is ours.
+		if r := of(id); r.TargetCopy == nil || c.Created.Before(r.TargetCopy.Created) {
+			r.TargetCopy = c
+		}
+	}); err != nil {
 		return nil, err
 	}
-	if err := w.eachCluster(ctx, w.Target, func(c *rdstypes.DBCluster) {
+	if err := eachCluster(ctx, w.Target, func(c *rdstypes.DBCluster) {
 		if id := runOf(c.TagList); id != "" {
 			of(id).Clusters = append(of(id).Clusters, aws.ToString(c.DBClusterArn))
 		}
@@ -185,9 +199,9 @@ func (r *Run) state(target string) RunState {
 		return Ended
 	case r.TargetCopy != nil && r.TargetCopy.Status != "available":
 		return Receiving
-	case r.TargetCopy != nil && r.SharedCopy == nil && keyGone, r.TargetCopy == nil && len(r.Clusters) > 0:
+	case (r.TargetCopy != nil || len(r.Clusters) > 0) && r.SharedCopy == nil && keyGone:
 		return CleanedUp
-	case r.TargetCopy != nil:
+	case r.TargetCopy != nil || len(r.Clusters) > 0:
 		return Complete
 	case r.SharedCopy == nil:
 		return KeyMade
@@ -216,17 +230,9 @@ func runOf(tags []rdstypes.Tag) string {
 	return ""
 }
 
-// eachSnapshot calls do with the manual snapshots of a side that runs have made.
-func eachSnapshot(ctx context.Context, s Side, do func(run string, s *rdstypes.DBClusterSnapshot)) error {
-	return eachManual(ctx, s, func(snap *rdstypes.DBClusterSnapshot) {
-		if id := runOf(snap.TagList); id != "" {
-			do(id, snap)
-		}
-	})
-}
-
-func eachManual(ctx context.Context, s Side, do func(*rdstypes.DBClusterSnapshot)) error {
-	pages := rds.NewDescribeDBClusterSnapshotsPaginator(s.RDS, &rds.DescribeDBClusterSnapshotsInput{SnapshotType: new("manual"), MaxRecords: new(int32(100))})
+// eachSnapshot calls do with the cluster snapshots of a side, manual and automated.
+func eachSnapshot(ctx context.Context, s Side, do func(*rdstypes.DBClusterSnapshot)) error {
+	pages := rds.NewDescribeDBClusterSnapshotsPaginator(s.RDS, &rds.DescribeDBClusterSnapshotsInput{MaxRecords: new(int32(100))})
 	for pages.HasMorePages() {
 		out, err := pages.NextPage(ctx)
 		if err != nil {
@@ -239,7 +245,8 @@ func eachManual(ctx context.Context, s Side, do func(*rdstypes.DBClusterSnapshot
 	return nil
 }
 
-func (w *Workflow) eachCluster(ctx context.Context, s Side, do func(*rdstypes.DBCluster)) error {
+// eachCluster calls do with the clusters of a side.
+func eachCluster(ctx context.Context, s Side, do func(*rdstypes.DBCluster)) error {
 	pages := rds.NewDescribeDBClustersPaginator(s.RDS, &rds.DescribeDBClustersInput{MaxRecords: new(int32(100))})
 	for pages.HasMorePages() {
 		out, err := pages.NextPage(ctx)

@@ -45,8 +45,10 @@ const cleanupHelp = `Delete what runs have left in the source account once the t
 share, the source's copy, the key's alias, and the key (which KMS deletes after some days,
 and until then can give back). Without a RUN, of all runs that are complete.
 
-The snapshot itself and everything in the target account stay. So does a key that anything
-else is under, in either account. Nothing that lacks the run's tag is touched.
+The snapshot itself and everything in the target account stay. So does a key that another
+cluster or cluster snapshot is under, in either account, and a copy that somebody has shared
+with further accounts. Nothing that lacks the run's tag is touched. What else a key was used
+for, it cannot see: until KMS deletes the key, aws kms cancel-key-deletion gives it back.
 
 Without --approve it prints what it would do, and does nothing.`
 
