@@ -168,22 +168,29 @@ func (a *attack) lostKey() {
 			return err
 		},
 	} {
+		// The key is lost as soon as the first copy is accepted: most are under way then,
+		// and the last are refused.
 		key, failed := a.ann.newKey(), 0
-		var names []string
 		var wg sync.WaitGroup
-		errs := make(chan error, 16)
-		for n := range cap(errs) {
-			name := fmt.Sprintf("lost-%s-%d", strings.ReplaceAll(what, " ", "-"), n)
-			names = append(names, name)
-			wg.Go(func() { errs <- a.ann.copy(ctx, "nightly", name, key) })
+		var names [16]string
+		var errs [len(names)]error
+		first := make(chan struct{}, len(names))
+		for n := range names {
+			names[n] = fmt.Sprintf("lost-%s-%d", strings.ReplaceAll(what, " ", "-"), n)
+			wg.Go(func() {
+				errs[n] = a.ann.copy(ctx, "nightly", names[n], key)
+				first <- struct{}{}
+			})
 		}
-		wg.Wait()
-		for range cap(errs) {
-			a.ann.must("copy", <-errs)
-		}
+		<-first
 		a.ann.must(what, lose(key))
+		wg.Wait()
 		all := a.ann.settled()
-		for _, name := range names {
+		for n, name := range names {
+			if errs[n] != nil {
+				refused(a.t, "copy under a lost key", errs[n], "KMSKeyNotAccessibleFault", key)
+				continue
+			}
 			switch status := all["snapshot "+name]; status {
 			case "failed":
 				failed++
