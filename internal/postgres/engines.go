@@ -34,6 +34,8 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
 
 	"borealis/internal/cloud"
 	"borealis/internal/durable"
@@ -161,10 +163,29 @@ func sweep(dir string) error {
 	entries, err := os.ReadDir(dir)
 	for _, x := range entries {
 		if strings.HasPrefix(x.Name(), ".") {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, x.Name())))
+			err = errors.Join(err, removeFromUnder(filepath.Join(dir, x.Name())))
 		}
 	}
 	return err
+}
+
+// removeFromUnder removes a tree into which a program that a killed process has
+// started may still write: it finds no place to write to soon, or ends.
+func removeFromUnder(path string) error {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	last := time.After(10 * time.Second)
+	for {
+		err := os.RemoveAll(path)
+		if !errors.Is(err, syscall.ENOTEMPTY) {
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-last:
+			return err
+		}
+	}
 }
 
 // CAFile is the path of the PEM certificate that clients verify engines with

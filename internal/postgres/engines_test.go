@@ -3,11 +3,13 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -212,6 +214,31 @@ func TestLeftovers(t *testing.T) {
 	}
 	if left := append(names(t, filepath.Join(dir, "templates")), names(t, filepath.Join(dir, "engines"))...); len(left) != 0 {
 		t.Errorf("a cancelled Create leaves %v", left)
+	}
+}
+
+// The initdb of a process that was killed may outlive it a little, and write into
+// what is being removed.
+func TestLeftoversThatGrow(t *testing.T) {
+	dir := enginetest.Dir(t)
+	base := filepath.Join(dir, "templates/.new-1/data/base")
+	ok(t, os.MkdirAll(base, 0o700))
+	began := time.Now()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for w := range 4 {
+		wg.Go(func() {
+			for n := 0; time.Since(began) < 300*time.Millisecond; n++ {
+				if os.WriteFile(filepath.Join(base, fmt.Sprint(w, "-", n)), nil, 0o600) != nil {
+					return // its directory is gone
+				}
+			}
+		})
+	}
+	e := must[*postgres.Engines](t)(postgres.New(postgres.Config{Dir: dir}))
+	defer e.Close(t.Context())
+	if left := names(t, filepath.Join(dir, "templates")); len(left) != 0 {
+		t.Errorf("%v is left", left)
 	}
 }
 
